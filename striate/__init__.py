@@ -1,0 +1,51 @@
+"""Striate: a glass-box workbench for image classification.
+
+Names are imported when they are first used, so `import striate` does not load torch.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if "torch" not in sys.modules:
+    # GNU OpenMP reads this once, when torch loads it. By default a thread that waits for another one keeps its core
+    # for milliseconds; where something else wants that core, small steps become up to twenty times slower
+    # (docs/decisions/0003-waiting-threads.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+if TYPE_CHECKING:
+    from striate.data.preprocess import Preprocess as Preprocess
+    from striate.data.sources import open_dataset as open_dataset
+    from striate.evaluation.job import evaluate as evaluate
+    from striate.look.summary import summary as summary
+    from striate.models.registry import create_model as create_model
+    from striate.models.registry import list_models as list_models
+    from striate.run.classifier import load as load
+    from striate.training.job import train as train
+    from striate.training.recipe import Recipe as Recipe
+
+_HOME = {
+    "Preprocess": "data.preprocess",
+    "open_dataset": "data.sources",
+    "evaluate": "evaluation.job",
+    "summary": "look.summary",
+    "create_model": "models.registry",
+    "list_models": "models.registry",
+    "load": "run.classifier",
+    "train": "training.job",
+    "Recipe": "training.recipe",
+}
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'striate' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"striate.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

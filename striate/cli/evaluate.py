@@ -1,0 +1,60 @@
+"""`striate evaluate`: how good a run is, on images it was not trained on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from striate.evaluation.card import Card
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder that `striate train` wrote.")],
+    data: Annotated[str, typer.Argument(help="Data set, folder or list; by default the data of the training.")] = "",
+    split: Annotated[str, typer.Option(help="train, val or test; by default test, else val.")] = "",
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Another run, which answers the same images; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results; by default the run.")] = None,
+    images: Annotated[int, typer.Option(min=0, max=200, help="How many of the mistakes the card shows.")] = 12,
+    data_dir: Annotated[Path | None, typer.Option(help="Where named data sets lie.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not there.")] = False,
+    workers: Annotated[int | None, typer.Option(min=0, help="Threads that prepare images.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print card.json.")] = False,
+) -> None:
+    """Write predictions.csv, card.json and card.html: accuracy, mistakes, calibration, and how sure all of it is."""
+    from striate.evaluation.job import evaluate as run_evaluation
+
+    card = run_evaluation(
+        run,
+        data or None,
+        split=split or None,
+        compare=compare or (),
+        out=out,
+        images=images,
+        data_dir=data_dir,
+        download=download,
+        workers=workers,
+    )
+    typer.echo(_json(card) if as_json else _summary(card, out or run))
+
+
+def _summary(card: "Card", folder: Path) -> str:
+    from striate.evaluation.job import PAGE
+
+    cautions = [f"  {'!' if one.grave else '-'} {one.text}" for one in card.cautions]
+    worst = [
+        f"  {one.count} of {one.images} '{one.truth}' called '{one.predicted}'" for one in card.metrics.confusions()[:3]
+    ]
+    beside = [
+        f"  {100 * one.paired.difference:+.1f} points against {one.name} (exact McNemar p = {one.paired.p:.2g})"
+        for one in card.compared
+    ]
+    return "\n".join([card.headline, *cautions, *worst, *beside, f"The card is in {folder / PAGE}"])
+
+
+def _json(card: "Card") -> str:
+    import json
+
+    return json.dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False)

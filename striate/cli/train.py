@@ -1,0 +1,69 @@
+"""`striate train`: images in, a trained, evaluated, explained classifier out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA|RECIPE.toml|RUN",
+            help="Name of a data set, folder, manifest (.csv, .jsonl), recipe (.toml), or with --resume a run.",
+        ),
+    ] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="Architecture; `striate models` lists them.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the recipe; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run; by default a new one under runs/.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Where named data sets lie.", envvar="STRIATE_DATA")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not there.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Threads that prepare batches; no result depends on them.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Threads of the network's arithmetic; recorded, they decide the last bits."),
+    ] = None,
+    save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse to start where an image can't be read.")] = False,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow-changed-data", help="Resume although images have changed.")
+    ] = False,
+    no_evaluate: Annotated[bool, typer.Option("--no-evaluate", help="Do not evaluate the run at the end.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events (extra).")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")] = False,
+    show_settings: Annotated[bool, typer.Option("--settings", help="List all settings of a recipe, and stop.")] = False,
+) -> None:
+    """Train a classifier on a folder of images, evaluate it, and write its card."""
+    if show_settings:
+        from striate.cli.tables import settings_table
+
+        typer.echo(settings_table())
+        return
+    from striate.cli.progress import listener
+    from striate.cli.words import card_summary, training_request, what_next
+    from striate.look.curves import draw_curves
+    from striate.training.job import Options
+    from striate.training.job import train as run_training
+
+    request = training_request(data, model, settings or [], out, resume)
+    options = Options(data_dir=data_dir, download=download, workers=workers, threads=threads, save_every=save_every,
+                      allow_changed_data=allow_changed_data, strict=strict, tensorboard=tensorboard)  # fmt: skip
+    with listener(quiet=quiet) as report:
+        trained = run_training(out=request.out, resume=resume, options=options, report=report, **request.settings)
+    draw_curves(trained.folder)
+    if not no_evaluate:
+        from striate.evaluation.job import evaluate as run_evaluation
+
+        card = run_evaluation(trained.folder, data_dir=data_dir, workers=workers)
+        if not quiet:
+            typer.echo(card_summary(card, trained.folder, as_json=False))
+    if not quiet:
+        typer.echo(what_next(trained.folder, evaluated=not no_evaluate))

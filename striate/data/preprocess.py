@@ -1,0 +1,193 @@
+"""From an image of any size to what the network sees: one rule, shared by training and all that comes after.
+
+    pixels      (H, W, C) uint8  -> resize, crop or pad -> (c, size[0], size[1]) uint8
+    normalise   (N, c, H, W)     -> (x / 255 - mean) / std, float32
+
+A `Preprocess` is stored in every artefact, and describes itself in a sentence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from striate.errors import ArtefactError, RecipeError, suggest
+
+Resize = Literal["crop", "letterbox", "stretch", "pad"]
+Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
+Order = Literal["gray", "rgb", "bgr"]
+
+LARGEST = 16_384  # pixels, a side of what the network sees
+
+_FILTERS = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How an image becomes the network's input.
+
+    `resize` says what gives when the shapes differ:
+    `crop` scales the short side to `short_side` and cuts out the middle; `letterbox` scales the long side to fit
+    and fills the rest; `stretch` scales both sides, each by its own factor; `pad` does not scale what already
+    fits but centres it (what is too large is letterboxed).
+    """
+
+    size: tuple[int, int]  # (H, W) that the network sees, in pixels
+    resize: Resize = "crop"
+    short_side: int | None = None  # with `crop`, in pixels; None: just large enough to cover `size`
+    interpolation: Interpolation = "bilinear"  # always antialiased when shrinking
+    order: Order = "rgb"  # what the channels are
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # of pixels scaled to 0..1, a channel
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    fill: int = 0  # 0..255, what `letterbox` and `pad` put around the image
+    background: tuple[int, int, int] = (255, 255, 255)  # what transparent pixels show
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.  Raises: RecipeError."""
+        for name, known in (("resize", Resize), ("interpolation", Interpolation), ("order", Order)):
+            if (given := getattr(self, name)) not in get_args(known):
+                expected = suggest(str(given), get_args(known), f"expected {', '.join(get_args(known))}")
+                raise RecipeError(f"preprocessing: {name} is {given!r}{expected}")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise RecipeError(
+                f"preprocessing: {self.order} has {self.channels} channels, but mean has {len(self.mean)} values "
+                f"and std has {len(self.std)}"
+            )
+        if not all(isfinite(m) for m in self.mean):
+            raise RecipeError(f"preprocessing: mean must be finite, not {self.mean}")
+        if not all(isfinite(s) and s > 0 for s in self.std):
+            raise RecipeError(f"preprocessing: std must be above zero, not {self.std}")
+        if not _whole(self.size, 2, 1, LARGEST):
+            raise RecipeError(f"preprocessing: size is {self.size}; expected height and width from 1 to {LARGEST}")
+        if self.short_side is not None and not _whole((self.short_side,), 1, max(self.size), LARGEST):
+            raise RecipeError(
+                f"preprocessing: short_side is {self.short_side}; expected from {max(self.size)} (size is {self.size}) "
+                f"to {LARGEST}"
+            )
+        if not (_whole((self.fill,), 1, 0, 255) and _whole(self.background, 3, 0, 255)):
+            raise RecipeError(
+                f"preprocessing: fill is {self.fill} and background {self.background}; expected values from 0 to 255"
+            )
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.order == "gray" else 3
+
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 1 or 3) -> (channels, *size), still bytes: geometry and channel order, no normalisation."""
+        return self._planes(self._fit(self._picture(image)))
+
+    def _picture(self, image: NDArray[np.uint8]) -> Image.Image:
+        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        return picture.convert("L" if self.order == "gray" else "RGB")
+
+    def _planes(self, picture: Image.Image) -> NDArray[np.uint8]:
+        out = np.asarray(picture)
+        if self.order == "gray":
+            return out[None]
+        if self.order == "bgr":
+            out = out[:, :, ::-1]
+        return np.ascontiguousarray(out.transpose(2, 0, 1))
+
+    def all_pixels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """What `pixels` gives for each of (N, H, W, C), at once, where no pixel has to be computed; else None."""
+        _, height, width, c = images.shape
+        (h, w), same = self.size, (height, width) == self.size and not self._enlarges
+        if c != self.channels or not (same or (self.resize == "pad" and height <= h and width <= w)):
+            return None
+        top, left = (h - height) // 2, (w - width) // 2
+        out = np.full((len(images), c, h, w), self.fill, dtype=np.uint8)
+        out[:, :, top : top + height, left : left + width] = images.transpose(0, 3, 1, 2)
+        return out[:, ::-1] if self.order == "bgr" else out
+
+    @property
+    def _enlarges(self) -> bool:
+        """Whether `crop` scales an image up that has the right size already, and cuts its middle out."""
+        return self.resize == "crop" and self.short_side is not None and self.short_side > min(self.size)
+
+    def cut(self, image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
+        """A box (top, left, height, width) of an image (H, W, 1 or 3), stretched -> (channels, *size) uint8."""
+        top, left, height, width = box
+        picture = self._picture(image[top : top + height, left : left + width])
+        return self._planes(picture.resize(self.size[::-1], _FILTERS[self.interpolation]))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(N, channels, H, W), bytes or floats in 0..255 -> float32 of about zero mean and unit deviation."""
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255
+        scale = 1 / (torch.tensor(self.std, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255)
+        return (images.to(torch.float32) - mean) * scale
+
+    def __call__(self, images: list[NDArray[np.uint8]]) -> Tensor:
+        """Images of any size, (H, W, 1 or 3) each -> (N, channels, *size) float32."""
+        return self.normalise(torch.from_numpy(np.stack([self.pixels(image) for image in images])))
+
+    def describe(self) -> str:
+        """One sentence.
+
+        >>> print(Preprocess(size=(224, 224), short_side=256).describe())  # doctest: +NORMALIZE_WHITESPACE
+        RGB on (255, 255, 255); short side to 256 px (bilinear), central 224x224 px; divided by 255, then minus
+        (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
+        """
+        h, w = self.size
+        scaled = f"short side to {self.short_side or h} px" if self.short_side or h == w else "scaled until it covers"
+        how = {
+            "crop": f"{scaled} ({self.interpolation}), central {w}x{h} px",
+            "letterbox": f"fitted into {w}x{h} px ({self.interpolation}), the rest filled with {self.fill}",
+            "stretch": f"stretched to {w}x{h} px ({self.interpolation})",
+            "pad": f"centred on {w}x{h} px without scaling, the rest filled with {self.fill} "
+            f"(a larger image is fitted into it, {self.interpolation})",
+        }[self.resize]
+        order = {"gray": "gray", "rgb": "RGB", "bgr": "BGR"}[self.order]
+        values = f"divided by 255, then minus {_row(self.mean)}, divided by {_row(self.std)}"
+        return f"{order} on {_row(self.background)}; {how}; {values}."
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Preprocess":
+        """The inverse of `to_json`.  Raises: ArtefactError where a key or a type is not what it writes."""
+        names = {f.name for f in fields(cls)}
+        if not isinstance(value, dict) or set(value) != names:
+            found = sorted(value) if isinstance(value, dict) else repr(value)
+            raise ArtefactError(f"preprocessing: expected the keys {sorted(names)}, found {found}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        try:
+            return cls(**values)
+        except (TypeError, RecipeError) as error:
+            raise ArtefactError(f"preprocessing: {str(error).removeprefix('preprocessing: ')}") from error
+
+    def _fit(self, picture: Image.Image) -> Image.Image:
+        (h, w), (width, height) = self.size, picture.size
+        resample = _FILTERS[self.interpolation]
+        if self.resize == "stretch":
+            return picture.resize((w, h), resample)
+        if self.resize == "crop":
+            scale = self.short_side / min(width, height) if self.short_side else max(w / width, h / height)
+            sides = max(w, int(width * scale + 1e-9)), max(h, int(height * scale + 1e-9))
+            left, top = round((sides[0] - w) / 2), round((sides[1] - h) / 2)
+            # only the part that stays is resized: the box is given in pixels of the source
+            box = (left * width / sides[0], top * height / sides[1],
+                   (left + w) * width / sides[0], (top + h) * height / sides[1])  # fmt: skip
+            return picture.resize((w, h), resample, box=box)
+        scale = min(w / width, h / height)
+        if self.resize == "letterbox" or scale < 1:
+            picture = picture.resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
+        canvas = Image.new(picture.mode, (w, h), self.fill if picture.mode == "L" else (self.fill,) * 3)
+        canvas.paste(picture, ((w - picture.width) // 2, (h - picture.height) // 2))
+        return canvas
+
+
+def _whole(values: tuple[int, ...], n: int, low: int, high: int) -> bool:
+    """Whether these are n whole numbers from low to high; what was read from a file may be anything."""
+    return len(values) == n and all(type(v) is int and low <= v <= high for v in values)
+
+
+def _row(values: tuple[float, ...]) -> str:
+    return f"({', '.join(f'{v:g}' for v in values)})" if len(values) > 1 else f"{values[0]:g}"

@@ -1,0 +1,123 @@
+"""The list of models: name -> how to build it, and what one must know to use it.
+
+Every file in this folder registers the models of one paper when it is imported; the list is read on first use, so
+that importing this module costs nothing (no torch).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from striate.errors import ShapeError, UnknownName, UsageError, suggest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the zoo."""
+
+    name: str
+    build: "Callable[..., nn.Module]"  # build(num_classes, in_chans) -> logits; fixed_size adds input_size=(H, W)
+    year: int
+    paper: str  # "arXiv:1512.03385"
+    about: str  # what it introduced, in one sentence
+    input: tuple[int, int, int]  # (C, H, W) that the paper uses
+    classes: int  # outputs that the paper uses; 1 is a sigmoid that tells two classes apart
+    head: str  # name of the last linear layer: transfer learning replaces it
+    stem: str  # name of the first convolution: another number of channels replaces it
+    look: str  # name of the last step that still has positions: Grad-CAM reads it
+    smallest: int = 1  # side in pixels of the smallest square image it can take
+    fixed_size: bool = False  # built for one image size, because it flattens positions into features
+    aliases: tuple[str, ...] = ()
+
+
+_entries: dict[str, Entry] = {}  # by name
+_names: dict[str, str] = {}  # name or alias -> name
+
+
+def register(entry: Entry) -> None:
+    """Add a model to the zoo."""
+    for name in (entry.name, *entry.aliases):
+        if name in _names:
+            raise ValueError(f"two models are called {name!r}: {_names[name]} and {entry.name}")
+        _names[name] = entry.name
+    _entries[entry.name] = entry
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a shell pattern, by year; an alias that matches finds its model, too.
+
+    >>> list_models("lenet*")
+    ['lenet5']
+    """
+    _load()
+    found = {name for alias, name in _names.items() if fnmatchcase(alias, pattern)}
+    return sorted((name for name in _entries if name in found), key=lambda name: _entries[name].year)
+
+
+def entry(name: str) -> Entry:
+    """What is known about a model, by its name or an alias.
+
+    Raises: UnknownName, with the nearest names.
+    """
+    _load()
+    if name not in _names:
+        raise UnknownName(f"no model is called {name!r}{suggest(name, _names, 'run `striate models` to see them all')}")
+    return _entries[_names[name]]
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    input_size: tuple[int, int] | None = None,
+    weights: str | Path | None = None,
+) -> "nn.Module":
+    """Build a model: images (N, in_chans, H, W) -> logits (N, num_classes).
+
+    What is not given is the paper's. `num_classes=1` is one logit for two classes (sigmoid). `input_size=(H, W)` is
+    for the models that flatten (`Entry.fixed_size`) and only checked for the others, which take any size from
+    `Entry.smallest` on. `weights` is the path of a `.safetensors` file with the names of the model's parameters.
+
+    Raises: UnknownName; UsageError for a number that makes no sense; ShapeError for an image that is too small;
+    ArtefactError for weights that do not fit.
+    """
+    from striate.models.weights import load_weights
+
+    found = entry(name)
+    classes = _count("num_classes", num_classes, found.classes)
+    channels = _count("in_chans", in_chans, found.input[0])
+    size = found.input[1:] if input_size is None else input_size
+    if len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise UsageError(f"input_size is {input_size!r}; expected (height, width) in pixels")
+    if min(size) < found.smallest:
+        least = f"{found.smallest}×{found.smallest}"
+        raise ShapeError(f"{found.name} can't take images of {size[0]}×{size[1]} pixels; the smallest are {least}")
+    model = found.build(classes, channels, size) if found.fixed_size else found.build(classes, channels)
+    if weights is not None:
+        load_weights(model, Path(weights))
+    return model
+
+
+def _count(argument: str, value: int | None, default: int) -> int:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{argument} is {value!r}; expected a whole number from 1 on (the paper has {default})")
+    return value
+
+
+@cache
+def _load() -> None:
+    """Import every file of this folder once: each registers its models."""
+    package = "striate.models"
+    for module in iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{module.name}")

@@ -1,0 +1,433 @@
+"""The main job: images in, a run folder with a trained classifier out."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate import __version__, durable
+from striate.data.augment import Augment
+from striate.data.dataset import ROLES, Dataset
+from striate.data.loader import Loader
+from striate.data.screen import Screened, screen
+from striate.data.sources import open_dataset
+from striate.errors import ArtefactError, DatasetError, RecipeError, UsageError
+from striate.models.cost import cost
+from striate.run.folder import CONFIG, MODEL, RECIPE, RESULTS, Identity, ModelSpec, Run, write_identity, write_model
+from striate.training import checkpoint
+from striate.training import recipe as recipes
+from striate.training.loop import Trainer
+from striate.training.losses import balanced_weights, make_loss
+from striate.training.machine import Machine, settle, survey
+from striate.training.optimiser import make_optimiser
+from striate.training.plan import Plan, trial
+from striate.training.recipe import Recipe
+from striate.training.report import Report, Timing
+from striate.training.resolve import Resolved, resolve
+
+TIMING, NOTES = "timing.jsonl", "notes.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out. None of it changes a result."""
+
+    data_dir: Path | None = None  # where named data sets lie
+    download: bool = False  # fetch a named data set that is not there
+    workers: int | None = None  # threads that prepare batches; None: by the data
+    threads: int | None = None  # of the network's arithmetic; None: all cores. Recorded: it decides the last bits
+    save_every: float = 60.0  # seconds between checkpoints
+    allow_changed_data: bool = False  # resume although the images are not those of the run
+    strict: bool = False  # refuse to start where an image can't be read
+    tensorboard: bool = False
+    keep: int | None = None  # bytes of prepared pixels kept in memory; None: half of what is free
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out."""
+
+    folder: Path
+    rows: tuple[dict[str, Any], ...]  # of results.csv
+    best: dict[str, Any]  # epoch, val_loss and val_accuracy of the weights that were kept
+    resumed: bool
+
+    @property
+    def run(self) -> Run:
+        return Run(self.folder)
+
+
+def train(
+    data: str | Path | None = None,
+    model: str | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    options: Options = Options(),
+    report: Report | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a classifier: `train("digits", "lenet5", epochs=5)`.
+
+    `data` is the name of a data set, a folder with one sub-folder per class, or a manifest; `settings` are those of
+    `Recipe`. With `resume`, `out` is a run that was stopped: it goes on to the same bytes as if it had not been.
+
+    Raises: UsageError, DataError, EnvironmentFault, Busy before training; TrainingError, Interrupted while it runs.
+    """
+    asked = dict(settings)
+    if data is not None:
+        asked["data"] = str(data)
+    if model is not None:
+        asked["model"] = model
+    folder = Path(out) if out is not None else None
+    report = report or Report()
+    if resume:
+        if folder is None:
+            raise UsageError("resume needs the folder of the run: out=")
+        if (folder / RECIPE).is_file():
+            return _resume(folder, asked, options, report)
+        if data is None:
+            raise ArtefactError(
+                f"{folder}: nothing to resume: it holds no {RECIPE}; start it with the data and the model"
+            )
+        report.note(f"{folder} holds nothing to resume yet; starting from the beginning")
+    recipe = Recipe.make(asked)
+    if folder is None:
+        folder = _free_name(Path("runs"), f"{Path(recipe.data).stem or 'data'}-{recipe.model}")
+    elif (folder / RECIPE).exists():
+        raise UsageError(f"{folder} already holds a run; choose another --out, or go on with it by --resume")
+    elif folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; a run needs a folder of its own")
+    return _start(folder, recipe, options, report)
+
+
+def _start(folder: Path, recipe: Recipe, options: Options, report: Report) -> Trained:
+    machine = survey(options.threads)
+    settle(machine)
+    screened = _data(recipe, options, report)
+    resolved = resolve(recipe, screened.dataset, sizes(screened), machine)
+    durable.make_folder(folder)
+    with durable.lock(folder):
+        durable.sweep(folder)
+        spec = _spec(resolved)
+        identity = Identity(spec, screened.dataset.classes, resolved.choice.preprocess)
+        text = resolved.recipe.to_toml()
+        write_identity(folder, identity, _facts(resolved.recipe, screened, machine))
+        with ExitStack() as stack:
+            trainer = _trainer(folder, identity, resolved.recipe, screened, machine, options, report, stack)
+            report.plan(_plan(folder, trainer, resolved, screened, machine))
+            durable.write_text(folder / RECIPE, text)  # the last file of the start: from here on it can be resumed
+            return _finish(folder, trainer, resumed=False)
+
+
+def _resume(folder: Path, asked: Mapping[str, Any], options: Options, report: Report) -> Trained:
+    run = Run(folder)
+    recipe = recipes.read(folder / RECIPE)
+    _same_settings(folder, recipe, asked)
+    stored = run.config["machine"]
+    machine = survey(options.threads or int(stored["threads"]))
+    settle(machine)
+    with durable.lock(folder):
+        durable.sweep(folder)
+        durable.sweep(folder / checkpoint.FOLDER)
+        found = checkpoint.newest(folder, _sha(folder / RECIPE))
+        for message in found.damaged if found else ():
+            report.warn(f"{message}; using the one before it")
+        if found and found.progress.finished:
+            report.note(f"{folder} is finished; nothing to do")
+            return _trained(folder, found.progress, resumed=True)
+        for key in ("name", "threads", "capability", "torch"):
+            if stored[key] != getattr(machine, key):
+                report.warn(
+                    f"the run began with {key} {stored[key]!r}, this is {getattr(machine, key)!r}: the last bits of its numbers may differ"
+                )
+        screened = _data(recipe, options, report)
+        _same_data(folder, run, screened, options)
+        with ExitStack() as stack:
+            trainer = _trainer(folder, run.identity, recipe, screened, machine, options, report, stack)
+            if found:
+                trainer.restore(found.progress, found.tensors)
+                report.note(
+                    f"going on from epoch {found.progress.epoch + 1}, batch {found.progress.batch}, step {found.progress.step}"
+                )
+            return _finish(folder, trainer, resumed=True)
+
+
+def _data(recipe: Recipe, options: Options, report: Report) -> Screened:
+    dataset = open_dataset(
+        recipe.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        val_share=recipe.val_share,
+        group_by=recipe.group_by or None,
+        seed=recipe.seed,
+    )
+    screened = screen(dataset, progress=lambda done, of: report.prepare("reading images", done, of))
+    for note in screened.dataset.notes:
+        report.note(note)
+    if screened.quarantined:
+        shown = "; ".join(f"{q.role}/{q.key}: {q.reason}" for q in screened.quarantined[:3])
+        more = f"; and {len(screened.quarantined) - 3} more" if len(screened.quarantined) > 3 else ""
+        said = f"{len(screened.quarantined)} of {screened.fingerprint.images + len(screened.quarantined)} images can't be read: {shown}{more}"
+        if options.strict:
+            raise DatasetError(f"{said}. Mend or remove them, or leave out --strict to train without them")
+        report.warn(f"{said}. They are left out, and listed in {CONFIG}")
+    return screened
+
+
+def _trainer(
+    folder: Path,
+    identity: Identity,
+    recipe: Recipe,
+    screened: Screened,
+    machine: Machine,
+    options: Options,
+    report: Report,
+    stack: ExitStack,
+) -> Trainer:
+    dataset = screened.dataset
+    device = torch.device(machine.device)
+    torch.manual_seed(recipe.seed)
+    module = identity.spec.build().to(device)
+    if recipe.channels_last:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert isinstance(recipe.batch, int)
+    common: dict[str, Any] = {
+        "classes": len(dataset.classes),
+        "batch": recipe.batch,
+        "seed": recipe.seed,
+        "keep": options.keep,
+    }
+    augment = Augment.parse(recipe.augment)
+
+    def tell(done: int, of: int) -> None:
+        report.prepare("preparing images", done, of)
+
+    train = Loader(dataset.split("train"), identity.preprocess, augment=None if recipe.augment == "none" else augment,
+                   workers=options.workers, progress=tell, **common)  # fmt: skip
+    val = None
+    if "val" in dataset.splits and len(dataset.split("val")):
+        val = Loader(dataset.split("val"), identity.preprocess, workers=options.workers, progress=tell, **common)
+    sha = _sha_text(recipe.to_toml())
+    progress = checkpoint.Progress()
+    rule = "highest val accuracy, then lowest val loss" if val else "last epoch (no val split)"
+
+    def save(state: checkpoint.Progress, tensors: dict[str, Tensor]) -> None:
+        _write_results(folder, state)
+        checkpoint.write(folder, state, tensors, sha)
+
+    def choose(tensors: dict[str, Tensor], best: dict[str, Any]) -> None:
+        write_model(folder / MODEL, tensors, identity, {**best, "rule": rule})
+
+    record = stack.enter_context((folder / TIMING).open("a", encoding="utf-8"))
+    board = _tensorboard(folder, stack) if options.tensorboard else None
+
+    def timed(timing: Timing) -> None:
+        record.write(json.dumps(asdict(timing)) + "\n")
+        record.flush()
+        _write_results(folder, trainer.progress)
+        if board:
+            board(trainer.progress.rows[-1])
+
+    trainer = Trainer(
+        module=module,
+        optimiser=make_optimiser(module, recipe),
+        recipe=recipe,
+        train=train,
+        val=val,
+        loss=make_loss(
+            recipe.loss, len(dataset.classes), smoothing=recipe.smoothing, weights=_class_weights(recipe, dataset)
+        ),  # type: ignore[arg-type]
+        device=device,
+        progress=progress,
+        save=save,
+        choose=choose,
+        report=report,
+        timed=timed,
+        save_every=options.save_every,
+    )
+    return trainer
+
+
+def _finish(folder: Path, trainer: Trainer, *, resumed: bool) -> Trained:
+    trainer.fit()
+    return _trained(folder, trainer.progress, resumed=resumed)
+
+
+def _trained(folder: Path, progress: checkpoint.Progress, *, resumed: bool) -> Trained:
+    _write_results(folder, progress)
+    return Trained(folder, tuple(progress.rows), progress.best or {}, resumed)
+
+
+def _write_results(folder: Path, progress: checkpoint.Progress) -> None:
+    if not progress.rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(progress.rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {k: "" if v is None else repr(v) if isinstance(v, float) else v for k, v in row.items()}
+        for row in progress.rows
+    )
+    durable.write_text(folder / RESULTS, text.getvalue())
+
+
+def sizes(screened: Screened) -> np.ndarray:
+    """(N, 2) height and width of the training images, upright."""
+    split = screened.dataset.split("train")
+    shape = split.images.shape()
+    if shape is not None:
+        return np.tile(np.array([shape[:2]], dtype=np.int64), (len(split), 1))
+    return np.array([record.size for record in screened.records["train"] if record.reason is None], dtype=np.int64)
+
+
+def _spec(resolved: Resolved) -> ModelSpec:
+    arguments = {
+        "num_classes": resolved.outputs,
+        "in_chans": resolved.channels,
+        "input_size": resolved.choice.preprocess.size,
+    }
+    spec = ModelSpec(resolved.recipe.model, arguments)
+    with torch.device("meta"):
+        spec.build()  # a size or a number of channels that the model can't take is told before anything is written
+    return spec
+
+
+def _facts(recipe: Recipe, screened: Screened, machine: Machine) -> dict[str, Any]:
+    dataset = screened.dataset
+    named = Path(recipe.data).name if Path(recipe.data).exists() else recipe.data
+    return {
+        "striate": __version__,
+        "data": {
+            "name": named,
+            "sha256": screened.fingerprint.sha256,
+            "counts": {
+                role: dict(zip(dataset.classes, dataset.counts(role).tolist(), strict=True))
+                for role in ROLES
+                if role in dataset.splits
+            },
+            "quarantined": [asdict(q) for q in screened.quarantined],
+            "notes": list(dataset.notes),
+        },
+        "machine": machine.to_json(),
+    }
+
+
+def _plan(folder: Path, trainer: Trainer, resolved: Resolved, screened: Screened, machine: Machine) -> Plan:
+    dataset, r = screened.dataset, resolved.recipe
+    assert isinstance(r.epochs, int)
+    assert isinstance(r.batch, int)
+    pre = resolved.choice.preprocess
+    whole = cost(trainer.module, (pre.channels, *pre.size))
+    first = next(iter(trainer.train.in_order()))
+    measured = trial(trainer.module, first, trainer.loss, bf16=trainer.bf16)
+    val_batches = len(trainer.val) if trainer.val else 0
+    seconds = r.epochs * (len(trainer.train) * measured.step_s + val_batches * measured.eval_s)
+    pixels = (
+        sum(len(s) for role, s in dataset.splits.items() if role != "test") * pre.channels * pre.size[0] * pre.size[1]
+    )
+    files = (MODEL, CONFIG, "preprocess.json", RECIPE, RESULTS, TIMING, f"{checkpoint.FOLDER}/")
+    return Plan(
+        run=str(folder),
+        data=dataset.name,
+        classes=dataset.classes,
+        images={role: len(dataset.splits[role]) for role in ROLES if role in dataset.splits},
+        per_class=tuple(dataset.counts("train").tolist()),
+        quarantined=len(screened.quarantined),
+        preprocess=pre.describe(),
+        preprocess_why=resolved.choice.why,
+        augment=Augment.parse(r.augment).describe(),
+        model=r.model,
+        parameters=whole.parameters,
+        macs=whole.macs,
+        epochs=r.epochs,
+        steps=trainer.updates * r.epochs,
+        batch=r.batch,
+        loss=r.loss,
+        precision=f"{r.precision}, {'channels-last' if r.channels_last else 'channels-first'}",
+        machine=machine.describe(),
+        seconds=seconds,
+        memory_bytes=whole.memory(r.batch, training=True, optimizer=r.optimizer).total + pixels,
+        files=files,
+        notes=dataset.notes,
+    )
+
+
+def _class_weights(recipe: Recipe, dataset: Dataset) -> Tensor | None:
+    if recipe.class_weights == "balanced":
+        return balanced_weights(torch.from_numpy(dataset.counts("train")))
+    if isinstance(recipe.class_weights, list):
+        return torch.tensor(recipe.class_weights)
+    return None
+
+
+def _same_settings(folder: Path, recipe: Recipe, asked: Mapping[str, Any]) -> None:
+    for key, value in asked.items():
+        if key not in Recipe.model_fields:
+            raise RecipeError(f"no setting is called {key!r}")
+        stored = getattr(recipe, key)
+        same = value == stored or value == "auto" or (key == "data" and _path_or_name(str(value)) == stored)
+        if not same and key != "model":
+            raise UsageError(
+                f"{folder} was started with {key} = {stored!r}, not {value!r}; --resume goes on with the run's own recipe"
+            )
+
+
+def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> None:
+    stored = run.config["data"]
+    if screened.dataset.classes != run.classes:
+        gone = sorted(set(run.classes) - set(screened.dataset.classes))
+        new = sorted(set(screened.dataset.classes) - set(run.classes))
+        raise DatasetError(
+            f"{folder}: the classes have changed since the run began: gone {gone or 'none'}, new {new or 'none'}"
+        )
+    if screened.fingerprint.sha256 != stored["sha256"] and not options.allow_changed_data:
+        counts = sum(sum(c.values()) for c in stored["counts"].values())
+        raise DatasetError(
+            f"{folder}: the images are not those the run began with (then {counts}, now {screened.fingerprint.images}; "
+            "contents, names or splits differ); --allow-changed-data goes on all the same"
+        )
+
+
+def _tensorboard(folder: Path, stack: ExitStack) -> Any:
+    from striate.errors import MissingExtra
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtra("TensorBoard is not installed; `pip install 'striate[tensorboard]'` brings it") from error
+    writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    stack.callback(writer.close)
+
+    def write(row: dict[str, Any]) -> None:
+        for key, value in row.items():
+            if value is not None and key not in ("epoch", "step", "best"):
+                writer.add_scalar(key.replace("_", "/", 1), value, row["epoch"])  # type: ignore[no-untyped-call]
+
+    return write
+
+
+def _path_or_name(data: str) -> str:
+    return str(Path(data).resolve()) if Path(data).exists() else data
+
+
+def _free_name(parent: Path, stem: str) -> Path:
+    names = (parent / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 100_000))
+    return next(path for path in names if not path.exists())
+
+
+def _sha(path: Path) -> str:
+    return _sha_text(path.read_text(encoding="utf-8"))
+
+
+def _sha_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

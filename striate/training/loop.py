@@ -1,0 +1,340 @@
+"""The training loop: the same bytes for the same recipe, whether it was stopped in between or not."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from striate.data import keyed
+from striate.data.loader import Batch, Loader
+from striate.errors import Interrupted, TrainingError
+from striate.run.inference import probabilities
+from striate.training import monitor
+from striate.training.checkpoint import Progress
+from striate.training.losses import Loss, expected_at_start
+from striate.training.optimiser import restore, set_rate, state_tensors
+from striate.training.recipe import Recipe
+from striate.training.report import Report, Step, Timing
+from striate.training.schedule import Schedule
+
+Save = Callable[[Progress, dict[str, Tensor]], None]
+Chosen = Callable[[dict[str, Tensor], dict[str, Any]], None]
+
+
+@dataclass(eq=False)
+class Trainer:
+    """All that one run is made of. `save` stores a checkpoint, `choose` the weights that are the best so far."""
+
+    module: nn.Module
+    optimiser: Optimizer
+    recipe: Recipe  # resolved: nothing in it is "auto"
+    train: Loader
+    val: Loader | None
+    loss: Loss
+    device: torch.device
+    progress: Progress
+    save: Save
+    choose: Chosen
+    report: Report
+    timed: Callable[[Timing], None]
+    save_every: float = 60.0  # seconds
+
+    def __post_init__(self) -> None:
+        assert isinstance(self.recipe.epochs, int)
+        self.epochs: int = self.recipe.epochs
+        self.bf16 = self.recipe.precision == "bf16"
+        self.format = torch.channels_last if self.recipe.channels_last is True else torch.contiguous_format
+        self.updates = -(-len(self.train) // self.recipe.accumulate)  # an epoch
+        self.schedule = Schedule.of(self.recipe, self.updates, self.epochs)
+        self.average = {n: t.detach().clone() for n, t in self._state().items()} if self.recipe.ema else {}
+        self._saved_at = time.monotonic()
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a resume needs beside `progress`."""
+        found = {f"model:{n}": t for n, t in self._state().items()}
+        found |= {f"average:{n}": t for n, t in self.average.items()}
+        return found | {f"optimiser:{n}": t for n, t in state_tensors(self.module, self.optimiser).items()}
+
+    def restore(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        """Go back to where a checkpoint was written."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(":")
+            parts[kind][rest] = tensor
+        self.module.load_state_dict(parts["model"])
+        for name, tensor in parts["average"].items():
+            self.average[name].copy_(tensor)
+        restore(self.module, self.optimiser, parts["optimiser"])
+        self.progress = progress
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that are evaluated and kept: the moving average where there is one."""
+        return self.average or self._state()
+
+    def _state(self) -> dict[str, Tensor]:
+        return {n: t.detach() for n, t in self.module.state_dict().items()}
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Train to the end.  Raises: Interrupted after a signal, TrainingError where a number is not finite."""
+        p = self.progress
+        with _signals() as stopped:
+            while p.epoch < self.epochs and not p.finished:
+                self._epoch(stopped)
+                if self.recipe.stop_after and p.waited >= self.recipe.stop_after:
+                    self.report.note(f"stopped after epoch {p.epoch}: {p.waited} epochs without a better val accuracy")
+                    break
+            if not p.finished:
+                p.finished = True
+                self._checkpoint()
+
+    def _epoch(self, stopped: list[int]) -> None:
+        p = self.progress
+        begun, first = time.perf_counter(), p.seen
+        waited = 0.0
+        batches = iter(self.train.epoch(p.epoch, start=p.batch))
+        group: list[Batch] = []
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+            if batch is not None:
+                group.append(batch)
+                if len(group) < self.recipe.accumulate:
+                    continue
+            if not group:
+                break
+            lr = self.schedule.at(p.step, p.factor)
+            self._update(group, lr)
+            elapsed = time.perf_counter() - begun
+            self.report.step(
+                Step(
+                    p.epoch + 1,
+                    self.epochs,
+                    p.batch,
+                    len(self.train),
+                    p.loss_sum / p.seen,
+                    p.right / p.seen,
+                    lr,
+                    (p.seen - first) / elapsed,
+                )
+            )
+            group = []
+            if stopped:
+                self._checkpoint()
+                done = f"epoch {p.epoch + 1}, batch {p.batch} of {len(self.train)}"
+                raise Interrupted(
+                    f"stopped by {signal.Signals(stopped[0]).name} at {done}; go on with --resume", stopped[0]
+                )
+            if time.monotonic() - self._saved_at >= self.save_every:
+                self._checkpoint()
+        seconds = time.perf_counter() - begun
+        self._end_of_epoch(
+            lr, Timing(p.epoch + 1, seconds, p.seen - first, (p.seen - first) / seconds, waited / seconds, 0.0)
+        )
+
+    def _update(self, group: list[Batch], lr: float) -> None:
+        p = self.progress
+        torch.manual_seed(keyed.torch_seed(self.recipe.seed, p.step))
+        set_rate(self.optimiser, lr)
+        self.module.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        whole = sum(len(batch.labels) for batch in group)
+        for batch in group:
+            images, labels, targets = self._place(batch)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                z = self.module(images)
+            z = z.float()
+            loss = self.loss(z, labels, targets)
+            value = float(loss.detach())
+            if value != value or value in (float("inf"), float("-inf")):
+                self._not_finite(f"the loss is {value}", batch)
+            if p.step == 0 and p.batch == 0:
+                self._check_start(value)
+            share = len(labels) / whole
+            (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
+            p.batch += 1
+            p.seen += len(labels)
+            p.loss_sum += value * len(labels)
+            p.right += int((predicted(z) == labels).sum())
+        parameters = [q for q in self.module.parameters() if q.grad is not None]
+        norm = torch.nn.utils.get_total_norm([q.grad for q in parameters if q.grad is not None])
+        if not bool(torch.isfinite(norm)):
+            self._not_finite("the gradient is not finite", group[-1])
+        if self.recipe.clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
+        self.optimiser.step()
+        p.step += 1
+        if self.average:
+            self._move_average()
+
+    def _place(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        images = batch.images.to(self.device, memory_format=self.format, non_blocking=True)
+        targets = None if batch.targets is None else batch.targets.to(self.device)
+        return images, batch.labels.to(self.device, non_blocking=True), targets
+
+    def _move_average(self) -> None:
+        state = self._state()
+        moving = [n for n, t in state.items() if t.is_floating_point()]
+        torch._foreach_lerp_([self.average[n] for n in moving], [state[n] for n in moving], 1 - self.recipe.ema)
+        for n, t in state.items():
+            if not t.is_floating_point():
+                self.average[n].copy_(t)
+
+    def _end_of_epoch(self, lr: float, timing: Timing) -> None:
+        p = self.progress
+        begun = time.perf_counter()
+        row: dict[str, Any] = {
+            "epoch": p.epoch + 1, "step": p.step, "lr": lr,
+            "train_loss": p.loss_sum / p.seen, "train_accuracy": p.right / p.seen,
+            "val_loss": None, "val_accuracy": None,
+        }  # fmt: skip
+        if self.val is not None:
+            row["val_loss"], row["val_accuracy"] = self._validate(self.val)
+        self._finite_weights()
+        better = self._is_better(row)
+        if better:
+            p.best, p.waited = {k: row[k] for k in ("epoch", "val_loss", "val_accuracy")}, 0
+            self.choose(self.weights(), p.best)
+        else:
+            p.waited += 1
+        row["best"] = int(better)
+        self._plateau(row["val_loss"] if row["val_loss"] is not None else row["train_loss"])
+        p.rows.append(row)
+        p.epoch, p.batch, p.seen, p.right, p.loss_sum = p.epoch + 1, 0, 0, 0, 0.0
+        timing = Timing(**asdict(timing) | {"val_seconds": time.perf_counter() - begun})
+        self.timed(timing)
+        self.report.epoch(row, timing)
+        if timing.data_wait > monitor.DATA_WAIT and timing.seconds > 2:
+            self.report.warn(
+                f"the network waited for data {timing.data_wait:.0%} of epoch {p.epoch}; more --workers or smaller source images help"
+            )
+        if p.epoch in (1, self.epochs):
+            self._check_dead()
+        if time.monotonic() - self._saved_at >= min(5.0, self.save_every):
+            self._checkpoint()
+
+    def _is_better(self, row: dict[str, Any]) -> bool:
+        """Highest val accuracy, then lowest val loss, then the earlier; without a val split the last epoch."""
+        best = self.progress.best
+        if best is None or row["val_accuracy"] is None:
+            return True
+        return bool((row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"]))
+
+    def _plateau(self, loss: float) -> None:
+        p = self.progress
+        if self.recipe.schedule != "plateau":
+            return
+        if p.plateau_best is None or loss < p.plateau_best:
+            p.plateau_best, p.plateau_waited = loss, 0
+        else:
+            p.plateau_waited += 1
+            if p.plateau_waited > self.recipe.patience:
+                p.factor, p.plateau_waited = p.factor / 10, 0
+
+    @torch.no_grad()
+    def _validate(self, loader: Loader) -> tuple[float, float]:
+        """Loss and accuracy of the weights that would be kept, in float32 as `evaluate` computes them."""
+        kept = {n: t.clone() for n, t in self._state().items()} if self.average else None
+        if self.average:
+            self.module.load_state_dict(self.average)
+        self.module.eval()
+        total, right, n = 0.0, 0, 0
+        try:
+            for batch in loader.in_order():
+                images, labels, _ = self._place(batch)
+                z = self.module(images).float()
+                total += float(self.loss(z, labels, None)) * len(labels)
+                right += int((probabilities(z, loader.classes).argmax(1) == labels).sum())
+                n += len(labels)
+        finally:
+            if kept is not None:
+                self.module.load_state_dict(kept)
+        return total / n, right / n
+
+    # -- what can go wrong -----------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        self._finite_weights()
+        self.save(self.progress, self.tensors())
+        self._saved_at = time.monotonic()
+
+    def _finite_weights(self) -> None:
+        for name, tensor in self._state().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise TrainingError(
+                    f"epoch {self.progress.epoch + 1}, step {self.progress.step}: {name} holds values that are not finite; "
+                    f"the rate was {self.schedule.at(self.progress.step, self.progress.factor):g}, try a lower lr or clip=1. "
+                    "The last checkpoint is from before"
+                )
+
+    def _not_finite(self, what: str, batch: Batch) -> None:
+        p = self.progress
+        images, labels, targets = self._place(batch)
+
+        def again(z: Tensor) -> Tensor:
+            return self.loss(z.float(), labels, targets)
+
+        torch.manual_seed(keyed.torch_seed(self.recipe.seed, p.step))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            where = monitor.culprit(self.module, images, again)
+        raise TrainingError(
+            f"epoch {p.epoch + 1}, step {p.step + 1}: {what}: {where}. The rate was {self.schedule.at(p.step, p.factor):g}; "
+            "try a lower lr, clip=1, or precision='float32'. Nothing that is not finite was saved"
+        )
+
+    def _check_start(self, loss: float) -> None:
+        expected = expected_at_start(_kind(self.recipe), self.train.classes)
+        if not self.recipe.smoothing and (said := monitor.start(loss, expected, self.train.classes)):
+            self.report.warn(said)
+
+    def _check_dead(self) -> None:
+        batch = next(iter((self.val or self.train).in_order()))
+        images, _, _ = self._place(batch)
+        if said := monitor.describe_dead(monitor.dead_units(self.module, images)):
+            self.report.warn(said)
+
+
+def predicted(z: Tensor) -> Tensor:
+    """Logits (N, K), or (N, 1) with class 1 above zero -> (N,) classes."""
+    return (z[:, 0] > 0).long() if z.shape[1] == 1 else z.argmax(1)
+
+
+def _kind(recipe: Recipe) -> Any:
+    return recipe.loss
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Signals that ask to stop are noted, so that the step under way ends and its state is saved. The second one of
+    the same kind acts at once. Outside the main thread nothing is changed.
+    """
+    got: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield got
+        return
+    kinds = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        got.append(number)
+        signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
+
+    try:
+        for kind in kinds:
+            signal.signal(kind, note)
+        yield got
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,66 @@
+"""Losses on logits. Each gives the mean over the batch, and knows label smoothing, mixed labels and class weights.
+
+    cross_entropy   -sum_k t_k log softmax(z)_k
+    bce             -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z))          one output, two classes
+    mse             mean_k (p_k - t_k)^2, p = softmax(z), or sigmoid(z) for one output
+
+t is the label as shares of the classes. Weighted means divide by the sum of the weights, as torch does.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Kind = Literal["cross_entropy", "bce", "mse"]
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # logits, labels, shares or None -> scalar
+
+
+def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tensor | None = None) -> Loss:
+    """The loss as a function of logits (N, K or 1), labels (N,) and shares (N, K) or None."""
+
+    def shares(labels: Tensor, given: Tensor | None) -> Tensor:
+        t = F.one_hot(labels, classes).to(torch.float32) if given is None else given
+        return t * (1 - smoothing) + smoothing / classes
+
+    def weigh(each: Tensor, t: Tensor) -> Tensor:
+        if weights is None:
+            return each.mean()
+        w = t @ weights.to(t)
+        return (each * w).sum() / w.sum()
+
+    def cross_entropy(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
+        if given is None and weights is None:
+            return F.cross_entropy(z, labels, label_smoothing=smoothing)
+        t = shares(labels, given)
+        log_p = z.log_softmax(1)
+        if weights is None:
+            return -(t * log_p).sum(1).mean()
+        w = weights.to(z)
+        return -(t * w * log_p).sum() / (t @ w).sum()
+
+    def bce(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
+        t = shares(labels, given)
+        return weigh(F.binary_cross_entropy_with_logits(z[:, 0], t[:, 1], reduction="none"), t)
+
+    def mse(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
+        t = shares(labels, given)
+        if z.shape[1] == 1:
+            return weigh((z[:, 0].sigmoid() - t[:, 1]) ** 2, t)
+        return weigh(((z.softmax(1) - t) ** 2).mean(1), t)
+
+    return {"cross_entropy": cross_entropy, "bce": bce, "mse": mse}[kind]
+
+
+def expected_at_start(kind: Kind, classes: int) -> float:
+    """The loss of a network that gives every class the same probability."""
+    if kind == "mse":
+        return 0.25 if classes == 2 else (classes - 1) / classes**2
+    return float(torch.log(torch.tensor(float(classes))))
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """(K,) images a class -> (K,) weights N / (K n_k): every class counts the same in the loss."""
+    return counts.sum() / (len(counts) * counts.clamp_min(1).to(torch.float32))

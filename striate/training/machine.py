@@ -1,0 +1,87 @@
+"""What the machine offers, and the settings that follow from it. All of it is recorded in the run."""
+
+import ctypes
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from striate.data.loader import available_cores
+
+Precision = Literal["float32", "bf16"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run is carried out. Device, threads and torch's version decide the last bits of its numbers."""
+
+    device: str  # "cpu" or "cuda"
+    name: str
+    threads: int
+    capability: str  # widest vector instructions that torch uses
+    bf16: bool  # has instructions for bf16 products
+    torch: str
+    python: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def describe(self) -> str:
+        bf16 = "bf16 products" if self.bf16 else "no bf16 products"
+        return f"{self.name}, {self.threads} threads, {self.capability}, {bf16}; torch {self.torch}"
+
+
+def survey(threads: int | None = None) -> Machine:
+    """The machine as it is; `threads` for the network's arithmetic (None: all cores this process may use)."""
+    cuda = torch.cuda.is_available()
+    return Machine(
+        device="cuda" if cuda else "cpu",
+        name=torch.cuda.get_device_name() if cuda else _processor(),
+        threads=threads or available_cores(),
+        capability=torch.backends.cpu.get_cpu_capability(),
+        bf16=torch.cuda.is_bf16_supported() if cuda else _cpu_bf16(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+    )
+
+
+def settle(machine: Machine) -> None:
+    """Put the process into the state in which the machine computes fast and the same each time."""
+    torch.set_num_threads(machine.threads)
+    if machine.device == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+    keep_big_buffers()
+
+
+def keep_big_buffers() -> bool:
+    """Tell glibc not to give large blocks back to the kernel after each use; False where there is no glibc.
+
+    A training step frees and asks for the same big buffers over and over. Without this each comes back as fresh
+    pages that the kernel has to clear. No number changes.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(_M_TRIM_THRESHOLD, 1 << 30))
+
+
+def _cpu_bf16() -> bool:
+    supported = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
+    return any(ask() for ask in supported if ask is not None)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(names, platform.machine())
+    except OSError:
+        return platform.processor() or platform.machine()

@@ -1,0 +1,55 @@
+"""Update rules, and their state as named tensors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+from striate.training.recipe import Recipe
+
+
+def make_optimiser(module: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's rule over two groups: weights, and what is not decayed (biases and norms: tensors of one axis)."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    match recipe.optimizer:
+        case "sgd":
+            return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0)
+        case "rmsprop":
+            return RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum)
+        case "adam":
+            return Adam(groups, lr=recipe.lr)
+        case "adamw":
+            return AdamW(groups, lr=recipe.lr)
+
+
+def set_rate(optimiser: Optimizer, lr: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+
+
+def state_tensors(module: nn.Module, optimiser: Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory as `parameter name:key` -> tensor."""
+    found = {}
+    for name, parameter in module.named_parameters():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            if value is not None:  # SGD without momentum keeps a None
+                found[f"{name}:{key}"] = torch.as_tensor(value)
+    return found
+
+
+def restore(module: nn.Module, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `state_tensors`. Each tensor gets the memory layout of its parameter: layout decides bits."""
+    parameters = dict(module.named_parameters())
+    for name, value in tensors.items():
+        owner, _, key = name.rpartition(":")
+        parameter = parameters[owner]
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        optimiser.state[parameter][key] = value.clone()

@@ -1,0 +1,73 @@
+"""What is going to happen, before it happens."""
+
+import copy
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.loader import Batch
+from striate.training.losses import Loss
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Facts about a run that has not begun. Seconds and bytes are estimates."""
+
+    run: str
+    data: str
+    classes: tuple[str, ...]
+    images: dict[str, int]  # role -> number
+    per_class: tuple[int, ...]  # training images of each class
+    quarantined: int
+    preprocess: str
+    preprocess_why: str
+    augment: str
+    model: str
+    parameters: int
+    macs: int  # of one image
+    epochs: int
+    steps: int
+    batch: int
+    loss: str
+    precision: str
+    machine: str
+    seconds: float
+    memory_bytes: int
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a few steps on a copy of the network took."""
+
+    step_s: float
+    eval_s: float  # for one batch
+
+
+def trial(module: nn.Module, batch: Batch, loss: Loss, *, bf16: bool, steps: int = 3) -> Trial:
+    """Time `steps` updates of a copy; the network itself and torch's random state stay as they are."""
+    device = next(module.parameters()).device
+    with torch.random.fork_rng(devices=[]):
+        copied = copy.deepcopy(module).train()
+        images, labels = batch.images.to(device), batch.labels.to(device)
+        targets = None if batch.targets is None else batch.targets.to(device)
+        rule = torch.optim.SGD(copied.parameters(), lr=0.0)
+        best = float("inf")
+        for _ in range(steps):
+            begun = time.perf_counter()
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                z: Tensor = copied(images)
+            loss(z.float(), labels, targets).backward()  # type: ignore[no-untyped-call]
+            rule.step()
+            rule.zero_grad()
+            best = min(best, time.perf_counter() - begun)
+            if best > 2:
+                break
+        copied.eval()
+        begun = time.perf_counter()
+        with torch.no_grad():
+            copied(images)
+        return Trial(best, time.perf_counter() - begun)

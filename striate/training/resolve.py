@@ -1,0 +1,102 @@
+"""What `"auto"` means for this data set, this model and this machine. Each answer is a value that the run stores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from striate.data.augment import Augment
+from striate.data.choose import Choice, choose
+from striate.data.dataset import Dataset
+from striate.errors import DatasetError, RecipeError
+from striate.models.registry import Entry, entry
+from striate.training.machine import Machine
+from striate.training.recipe import Recipe
+
+NATIVE = 28  # pixels: images of one size from here on are seen at their own size where the network allows it
+
+_AUGMENT = {  # by the name of the data set
+    "digits": "rotation:10 shift:0.08 zoom:0.08",
+    "mnist": "rotation:10 shift:0.08 zoom:0.08",
+    "fashion_mnist": "hflip shift:0.05",
+    "cifar10": "hflip crop:4",
+    "cifar100": "hflip crop:4",
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe without open questions, and what it means for the network."""
+
+    recipe: Recipe
+    choice: Choice
+    outputs: int  # logits; 1 is a sigmoid for two classes
+    channels: int
+
+
+def resolve(recipe: Recipe, dataset: Dataset, sizes: np.ndarray, machine: Machine) -> Resolved:
+    """`sizes` (N, 2): height and width of the training images, as they are stored.
+
+    Raises: RecipeError, DatasetError where recipe, data and model do not go together.
+    """
+    model, k, n = entry(recipe.model), len(dataset.classes), len(dataset.split("train"))
+    if k < 2:
+        raise DatasetError(
+            f"{dataset.name}: a classifier needs at least two classes; there is {k}: {', '.join(dataset.classes)}"
+        )
+    loss, outputs = _head(recipe, model, k)
+    if isinstance(recipe.class_weights, list) and len(recipe.class_weights) != k:
+        raise RecipeError(
+            f"class_weights has {len(recipe.class_weights)} numbers for {k} classes: {', '.join(dataset.classes)}"
+        )
+    channels = {"gray": 1, "rgb": 3, "auto": dataset.channels}[recipe.channels]
+    batch = recipe.batch if recipe.batch != "auto" else 128 if n >= 5000 else 32
+    batch = min(batch, n)
+    per_epoch = -(-n // (batch * recipe.accumulate))
+    augment = str(Augment.parse(_augment(dataset, channels) if recipe.augment == "auto" else recipe.augment))
+    size = recipe.size or _size(model, sizes)
+    chosen = choose(
+        dataset.split("train"),
+        sizes,
+        size=(size, size),
+        channels=channels,
+        resize=None if recipe.resize == "auto" else recipe.resize,
+        interpolation=recipe.interpolation,
+    )
+    done = recipe.model_copy(
+        update={
+            "model": model.name,
+            "loss": loss,
+            "channels": "gray" if channels == 1 else "rgb",
+            "size": size,
+            "resize": chosen.preprocess.resize,
+            "augment": augment,
+            "batch": batch,
+            "epochs": recipe.epochs if recipe.epochs != "auto" else min(100, max(20, -(-1500 // per_epoch))),
+            "precision": recipe.precision if recipe.precision != "auto" else "bf16" if machine.bf16 else "float32",
+            "channels_last": recipe.channels_last is not False,
+        }
+    )
+    return Resolved(done, chosen, outputs, channels)
+
+
+def _head(recipe: Recipe, model: Entry, k: int) -> tuple[str, int]:
+    if recipe.loss == "bce":
+        if k != 2:
+            raise RecipeError(f"loss = 'bce' tells two classes apart; there are {k} (cross_entropy takes any number)")
+        return "bce", 1
+    if recipe.loss == "auto" and model.classes == 1 and k == 2:
+        return "bce", 1
+    return ("cross_entropy" if recipe.loss == "auto" else recipe.loss), k
+
+
+def _augment(dataset: Dataset, channels: int) -> str:
+    return _AUGMENT.get(dataset.name) or ("hflip shift:0.1 zoom:0.1" if channels == 3 else "rotation:5 shift:0.05")
+
+
+def _size(model: Entry, sizes: np.ndarray) -> int:
+    height, width = (int(side) for side in sizes[0])
+    one_size = bool((sizes == sizes[0]).all())
+    own = max(height, width)
+    if one_size and not model.fixed_size and max(NATIVE, model.smallest) <= own < model.input[1]:
+        return own
+    return model.input[1]

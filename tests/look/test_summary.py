@@ -1,0 +1,166 @@
+"""The layer table and the table of the zoo."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from striate.errors import ArtefactError, ShapeError, UnknownName, UsageError
+from striate.look.summary import models_table, summarise, summary
+from striate.models.registry import entry, list_models
+
+LENET = """\
+lenet5 (1998, doi:10.1109/5.726791), image 1×32×32
+
+layer    kind       output    parameters     MACs   memory  field
+C1       Conv2d     6×28×28          156  117,600  18.8 kB    5/1
+tanh1    Tanh       6×28×28                        18.8 kB    5/1
+S2       AvgPool2d  6×14×14                         4.7 kB    6/2
+tanh2    Tanh       6×14×14                         4.7 kB    6/2
+C3       Conv2d     16×10×10       2,416  240,000   6.4 kB   14/2
+tanh3    Tanh       16×10×10                        6.4 kB   14/2
+S4       AvgPool2d  16×5×5                          1.6 kB   16/4
+tanh4    Tanh       16×5×5                          1.6 kB   16/4
+C5       Conv2d     120×1×1       48,120   48,000    480 B   32/4
+tanh5    Tanh       120×1×1                          480 B   32/4
+flatten  Flatten    120                                        32
+F6       Linear     84            10,164   10,080    336 B     32
+tanh6    Tanh       84                               336 B     32
+output   Linear     10               850      840     40 B     32
+
+parameters    61,706  246.8 kB with buffers
+buffers            0  running statistics; Keras counts them, too: 61,706 in total
+MACs         416,520  833.0 kFLOPs, where a multiply-add counts as two operations
+activations   16,178  64.7 kB for one image, if all are kept
+"""
+
+
+def test_the_table_of_lenet5_is_this_one() -> None:
+    assert str(summary("lenet5"))[: len(LENET)] == LENET
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_table_has_a_line_for_every_layer_and_at_most_100_columns(name: str) -> None:
+    found = summary(name)
+    lines = str(found).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert not any(line.endswith(" ") for line in lines)
+    assert [line.split()[0] for line in lines[3 : 3 + len(found.cost.rows)]] == [row.name for row in found.cost.rows]
+
+
+def test_the_conventions_are_printed() -> None:
+    text = str(summary("cifar_resnet20"))
+    assert "Batch 1, evaluation mode; MACs are the multiply-adds of convolution and linear layers." in text
+    assert "Keras counts them, too: 271,098 in total" in text
+
+
+def test_another_size_changes_the_costs_and_not_the_parameters() -> None:
+    small, large = summary("resnet18", (3, 64, 64)).cost, summary("resnet18", (3, 128, 128)).cost
+    assert small.parameters == large.parameters
+    assert large.macs > 3.9 * small.macs
+
+
+def test_channels_of_the_shape_are_the_channels_of_the_model() -> None:
+    assert summary("resnet18", (1, 64, 64)).cost.rows[0].trainable == 64 * 49
+
+
+def test_a_flattening_model_is_built_for_the_size() -> None:
+    assert summary("lenet5", (1, 36, 36)).cost.parameters == 61_706 + 3 * 120 * 84
+
+
+def test_a_module_is_summarised_as_it_is() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).train()
+    found = summary(module, (3, 8, 8))
+    assert [row.name for row in found.cost.rows] == ["0", "1"]
+    assert module.training
+    assert str(found).startswith("Sequential (a module), image 3×8×8")
+
+
+def test_frozen_parameters_layers_that_do_not_run_and_unknown_fields_are_said() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.idle = nn.Conv2d(1, 1, 3).requires_grad_(False), nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x).flip(-1)
+
+    text = str(summary(Odd(), (1, 8, 8)))
+    assert "10 of them frozen" in text
+    assert "Note: idle did not run, its parameters count." in text
+    assert "Note: receptive fields could not be followed through aten.flip" in text
+
+
+def test_json_is_what_the_table_shows() -> None:
+    found = summary("deck_mnist_convnet")
+    stored = json.loads(json.dumps(found.to_json()))
+    assert stored["name"] == "deck_mnist_convnet"
+    assert stored["totals"]["parameters"] == 93_322
+    assert [row["name"] for row in stored["rows"]] == [row.name for row in found.cost.rows]
+
+
+def test_what_can_not_be_summarised_is_refused() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'lenet5'"):
+        summary("lenet")
+    with pytest.raises(UsageError, match="input_shape is missing"):
+        summary(nn.Identity())
+    with pytest.raises(ShapeError, match="smallest are 32×32"):
+        summary("lenet5", (1, 28, 28))
+
+
+class TestSummarise:
+    """What the command line asks for: a name or a run folder, and numbers that replace the paper's."""
+
+    def test_a_name_with_other_numbers(self) -> None:
+        found = summarise("resnet18", size=64, in_chans=1, num_classes=5).cost
+        assert found.input == (1, 64, 64)
+        assert found.rows[-1].output == (5,)
+
+    def test_a_name_alone_is_the_papers(self) -> None:
+        assert summarise("mnist_convnet") == summary("deck_mnist_convnet")
+
+    def test_a_run_is_summarised_as_it_was_trained(self, tmp_path: Path) -> None:
+        from striate.data.preprocess import Preprocess
+        from striate.run.folder import Identity, ModelSpec, write_identity
+
+        spec = ModelSpec("lenet5", {"num_classes": 3, "in_chans": 1, "input_size": [40, 40]})
+        pre = Preprocess(size=(40, 40), order="gray", mean=(0.5,), std=(0.5,))
+        write_identity(tmp_path, Identity(spec, ("a", "b", "c"), pre), {})
+        found = summarise(str(tmp_path))
+        assert found.cost.input == (1, 40, 40)
+        assert found.cost.rows[-1].output == (3,)
+        assert tmp_path.name in str(found).splitlines()[0]
+
+    def test_a_folder_that_is_no_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ArtefactError, match="not a run"):
+            summarise(str(tmp_path))
+
+
+class TestZoo:
+    """The table of all models."""
+
+    def test_every_model_is_in_the_table_once_under_its_year(self) -> None:
+        lines = str(models_table()).splitlines()
+        names = [line.split()[0] for line in lines[1:] if line.startswith(" ")]
+        years = [int(line[:4]) for line in lines[1:] if not line.startswith(" ")]
+        assert names == list_models()
+        assert years == sorted(years)
+        assert max(map(len, lines)) <= 100
+
+    def test_a_pattern_chooses(self) -> None:
+        table = models_table("resnet18")
+        assert "resnet18  11,689,512  1,814,073,344  3×224×224" in str(table)
+        assert [line["name"] for line in table.to_json()] == ["resnet18"]
+
+    def test_json_holds_what_one_must_know_to_use_a_model(self) -> None:
+        stored = json.loads(json.dumps(models_table("lenet5").to_json()))[0]
+        assert stored["input"] == [1, 32, 32]
+        assert (stored["parameters"], stored["macs"]) == (61_706, 416_520)
+        assert stored["about"] == entry("lenet5").about
+        assert stored["fixed_size"] is True
+
+    def test_a_pattern_that_nothing_matches_is_refused_with_the_nearest_name(self) -> None:
+        with pytest.raises(UnknownName, match="no model matches 'resnet19'; did you mean 'resnet18'"):
+            models_table("resnet19")

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "striate"
 HIDDEN = {"cli"}  # has its own page
+ROWS = 80  # of a layer table that is shown
 
 
 def write(folder: Path) -> None:
@@ -78,12 +79,14 @@ def augmentations() -> str:
 
 
 def models() -> str:
-    """The architectures, and the layer table of each."""
+    """The architectures, and the layer table of each that fits on a page."""
     from striate.look.summary import models_table, summarise
     from striate.models.registry import list_models
 
-    tables = "\n".join(f"## {name}\n\n{fenced(str(summarise(name)))}" for name in list_models())
-    return f"# Models\n\n{fenced(str(models_table('*')))}\n{tables}"
+    found = {name: summarise(name) for name in list_models()}
+    tables = "\n".join(f"## {name}\n\n{fenced(str(s))}" for name, s in found.items() if len(s.cost.rows) <= ROWS)
+    rest = "The layer tables of the others are longer; `striate summary NAME` prints them.\n"
+    return f"# Models\n\n{fenced(str(models_table('*')))}\n{tables}\n{rest}"
 
 
 def errors() -> str:

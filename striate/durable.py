@@ -6,6 +6,7 @@ A crash can leave a temporary file behind; its name starts with `.tmp-`, and `sw
 import fcntl
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from typing import Any
 from striate.errors import Busy, EnvironmentFault
 
 PREFIX, LOCK = ".tmp-", ".lock"
+STRAY = re.compile(re.escape(PREFIX) + r".+-[0-9a-f]{8}")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -52,8 +54,9 @@ def write_json(path: Path, value: Any) -> None:
 def sweep(folder: Path) -> None:
     """Remove the temporary files that a crash left in a folder. Only for whoever holds its lock."""
     for stray in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            stray.unlink()
+        if STRAY.fullmatch(stray.name):  # and no file of somebody else
+            with suppress(OSError):
+                stray.unlink()
 
 
 def make_folder(path: Path) -> None:

@@ -289,10 +289,10 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 
 
 def test_sweeping_removes_what_a_crash_left_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".tmp-model.safetensors-01", "model.safetensors", "tmp-mine", ".tmpfile"):
+    for name in (".tmp-model.safetensors-01ab23ef", "model.safetensors", "tmp-mine", ".tmpfile", ".tmp-of-an-editor"):
         (tmp_path / name).write_bytes(b"x")
     durable.sweep(tmp_path)
-    assert names(tmp_path) == [".tmpfile", "model.safetensors", "tmp-mine"]
+    assert names(tmp_path) == [".tmp-of-an-editor", ".tmpfile", "model.safetensors", "tmp-mine"]
     durable.sweep(tmp_path / "not there")
 
 

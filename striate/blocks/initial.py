@@ -31,3 +31,27 @@ def glorot_uniform(model: Model) -> Model:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return model
+
+
+def truncated_normal(model: Model, std: float) -> Model:
+    """Convolutions and linear layers: normal of this deviation, cut off at ±2; biases stay as torch makes them.
+
+    Source: the Inception networks, as in torchvision's Inception v3 and GoogLeNet.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and not layer.weight.is_meta:
+            nn.init.trunc_normal_(layer.weight, 0.0, std, -2.0, 2.0)
+    return model
+
+
+def normal(model: Model, std: float, *kinds: type[nn.Conv2d] | type[nn.Linear]) -> Model:
+    """Layers of these kinds: normal of this deviation, zero bias. Others stay as they are.
+
+    Source: Krizhevsky et al., 2012, section 5, with deviation 0.01, and many networks since.
+    """
+    for layer in model.modules():
+        if isinstance(layer, kinds):
+            nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return model

@@ -15,3 +15,15 @@ def conv(c_in: int, c_out: int, k: int | tuple[int, int], stride: int = 1, group
 def norm(c: int, eps: float = 1e-5) -> nn.BatchNorm2d:
     """Batch normalisation of c channels.  (N, c, H, W) -> (N, c, H, W)"""
     return nn.BatchNorm2d(c, eps)
+
+
+def whole8(c: float) -> int:
+    """The multiple of 8 nearest to c channels, at least 8 and at least 0.9 c: how a width multiplier is rounded.
+
+    >>> [whole8(c) for c in (3, 31.2, 33.6, 44.8)]
+    [8, 32, 32, 48]
+
+    Source: Howard et al.'s and Sandler et al.'s published code for MobileNet; EfficientNet and MnasNet round alike.
+    """
+    nearest = max(8, int(c + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * c else nearest + 8

@@ -67,10 +67,11 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for name, command in {
+_COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo, "doctor": doctor, "train": train, "evaluate": evaluate, "predict": predict,
     "models": models, "summary": summary,
-}.items():  # fmt: skip
+}  # fmt: skip
+for name, command in _COMMANDS.items():
     app.command(name)(_guarded(command))
 look.command("augment")(_guarded(look_augment))
 app.add_typer(look, name="look")

@@ -13,7 +13,7 @@ from striate.data.decode import Facts, Limits, decode, looks_like_an_image, prin
 from striate.errors import ImageError, ImageTooLarge, UnsupportedImage
 
 Fault = Literal["empty", "cut short", "damaged", "unsupported", "too large", "unreadable"]
-THUMB = 32  # pixels, height and width of the small picture
+THUMB, CELLS = 32, 4  # height and width of the small picture, and of its colours
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Record:
     highest: int = 0
     facts: Facts | None = None  # None where there is no file
     thumb: bytes = b""  # (32, 32) gray, the whole image stretched; empty where there is no file
-    colour: tuple[int, int, int] = (0, 0, 0)  # mean red, green, blue
+    colour: bytes = b""  # (4, 4, 3) red, green, blue, likewise
 
 
 def look_at(path: Path, *, background: tuple[int, int, int], limits: Limits) -> Record:
@@ -52,16 +52,16 @@ def look_at(path: Path, *, background: tuple[int, int, int], limits: Limits) -> 
         highest=int(pixels.max()),
         facts=decoded.facts,
         thumb=thumb.tobytes(),
-        colour=colour,
+        colour=colour.tobytes(),
     )
 
 
-def small(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
-    """From (H, W, 1 or 3) to (32, 32) gray, each value the mean of its part of the image; and mean red, green, blue."""
+def small(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """From (H, W, 1 or 3) to (32, 32) gray and (4, 4, 3) colours, each value the mean of its part of the image."""
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     tiny = picture.resize((THUMB, THUMB), Image.Resampling.BOX)
-    red, green, blue = np.asarray(tiny.convert("RGB")).reshape(-1, 3).mean(axis=0).round().astype(int).tolist()
-    return np.asarray(tiny.convert("L")), (red, green, blue)
+    colours = tiny.convert("RGB").resize((CELLS, CELLS), Image.Resampling.BOX)
+    return np.asarray(tiny.convert("L")), np.asarray(colours)
 
 
 def _fault(error: ImageError, reason: str, data: bytes) -> Fault:

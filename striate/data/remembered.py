@@ -84,8 +84,8 @@ class Memory:
 
 def _to_line(path: str, size: int, time_ns: int, r: Record) -> bytes:
     facts = None if r.facts is None else asdict(r.facts)
-    thumb = base64.b64encode(r.thumb).decode()
-    fields = [r.digest.hex(), r.reason, r.fault, r.size, r.channels, r.lowest, r.highest, facts, thumb, r.colour]
+    thumb, colour = (base64.b64encode(values).decode() for values in (r.thumb, r.colour))
+    fields = [r.digest.hex(), r.reason, r.fault, r.size, r.channels, r.lowest, r.highest, facts, thumb, colour]
     return json.dumps([path, size, time_ns, *fields]).encode() + b"\n"
 
 
@@ -95,6 +95,6 @@ def _from_line(line: bytes) -> tuple[str, _Entry]:
     record = Record(
         digest=bytes.fromhex(digest), reason=reason, fault=fault, size=tuple(sides), channels=channels, lowest=lowest,
         highest=highest, facts=None if facts is None else Facts(**facts), thumb=base64.b64decode(thumb),
-        colour=tuple(colour),
+        colour=base64.b64decode(colour),
     )  # fmt: skip
     return path, (size, time_ns, record)

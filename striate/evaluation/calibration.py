@@ -27,6 +27,7 @@ from striate.evaluation.predictions import Predictions, positive
 BINS = 15
 DRAWS = 400  # enough for two digits of the chance level
 _COLDEST, _HOTTEST = 0.05, 20.0  # temperatures that are searched
+_ROWS = 4096
 _GOLDEN = 0.6180339887498949
 
 
@@ -76,12 +77,14 @@ def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
     """The reliability of N stated probabilities."""
     confidence, right = predictions.confidence, predictions.right
     found = reliability(confidence, right, bins)
-    onehot = np.eye(len(predictions.classes))[predictions.truth]
+    p = predictions.probabilities
+    truth = p[np.arange(len(p)), predictions.truth].astype(np.float64)
+    squares = np.einsum("nk,nk->n", p, p, dtype=np.float64)  # sum of (p - [true])^2 = sum of p^2 - 2 p(true) + 1
     return Calibration(
         bins=found,
         expected_error=expected_error(confidence, right, bins),
         maximum_error=max(abs(b.right.value - b.confidence) for b in found if b.right and b.confidence is not None),
-        brier=float(((predictions.probabilities.astype(np.float64) - onehot) ** 2).sum(1).mean()),
+        brier=float((squares - 2 * truth + 1).mean()),
         confidence=float(confidence.mean()),
         accuracy=float(right.mean()),
         chance=by_chance(confidence, bins),
@@ -122,16 +125,18 @@ def fit_temperature(val: Predictions) -> Temperature:
     The loss is convex in 1/T, so in ln T it has one valley, and golden-section search finds its floor.
     """
     score = np.log(positive(val.probabilities))
+    parts = [slice(i, i + _ROWS) for i in range(0, len(val), _ROWS)]  # so that large splits need no large copies
+    true = score[np.arange(len(val)), val.truth].sum()
 
     def loss(log_t: float) -> float:
-        z = score * exp(-log_t)
-        return float((_log_sum_exp(z) - z[np.arange(len(val)), val.truth]).mean())
+        sharpness = exp(-log_t)
+        return float(sum(_log_sum_exp(score[part] * sharpness).sum() for part in parts) - true * sharpness) / len(val)
 
     low, high = log(_COLDEST), log(_HOTTEST)
     a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_a, at_b = loss(a), loss(b)
-    while high - low > 1e-6:
-        if at_a <= at_b:  # on flat ground to the bold side, where the limit is
+    while high - low > 1e-5:
+        if at_a <= at_b + 1e-12:  # on flat ground to the bold side, where the limit is
             high, b, at_b = b, a, at_a
             a = high - _GOLDEN * (high - low)
             at_a = loss(a)

@@ -23,7 +23,7 @@ def mistakes(card: Card) -> Markup:
     if found:
         rest = sum(one.count for one in found[PAIRS:])
         pairs = tag("ul", *(tag("li", *_pair(one)) for one in found[:PAIRS]), class_="pairs")
-        more = soft(f"and {rest:,} more of {plural(m.images - m.right, 'mistake')}, each less often.") if rest else None
+        more = soft(f"and {rest:,} more of {plural(m.images - m.right, 'mistake')}.") if rest else None
         words = raw(pairs, more)
     else:
         words = tag("p", "It made no mistake on these images. The interval above says what that proves, and what not.")

@@ -1,8 +1,9 @@
 """The two small convnets of the lectures: digits at 28×28, and cats against dogs at 150×150.
 
 Chollet, "Deep Learning with Python", 2017, sections 5.1 and 5.2; the lectures print both as Keras code.
-First weights are Keras' default (Glorot uniform, zero bias). The models return logits; the lectures'
-softmax and sigmoid belong to the loss.
+Differs: the models return logits, since softmax and sigmoid belong to the loss; and they flatten channels first, so
+that `dense1` of a Keras file has to be permuted (Keras: H, W, C).
+First weights: Keras' default, Glorot uniform and zero bias.
 """
 
 from torch import nn

@@ -79,8 +79,8 @@ def after(operation: Any, arguments: Arguments, inputs: list[tuple[Tensor, Field
     for x, seen in inputs:
         if seen is None:
             return None
-        if pointwise and _positions(x) == (1, 1):
-            seen = seen.merge((1, 1))  # a single value, that every position may see
+        if pointwise and _positions(x) != _positions(y):
+            seen = seen.merge(_positions(x))  # a value that all positions see
         field = field.union(seen, _positions(y)) if field else seen
     if pointwise or field is None or field.merged:
         return field

@@ -6,6 +6,7 @@
 '7'
 """
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,18 +14,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from striate.data.dataset import Pixels
 from striate.data.decode import decode, read_image
+from striate.data.formats.skeleton import orientation
 from striate.data.preprocess import Preprocess
-from striate.errors import ShapeError, UsageError
+from striate.errors import ImageError, ShapeError, UsageError
 from striate.run.folder import Run
 from striate.run.inference import evaluating, probabilities
 
 Picture = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
+
+_ONE = (
+    str,
+    PathLike,
+    bytes,
+    bytearray,
+    memoryview,
+    Image.Image,
+    np.ndarray,
+)  # one image, though one can iterate over it
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_AS_PNG = {  # Pillow's modes, and those of a PNG that holds the same
+    "1": "1", "L": "L", "LA": "LA", "P": "P", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "I;16": "I;16",
+    "La": "LA", "RGBa": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,16 +68,23 @@ class Classifier:
     def predict(self, images: Picture | Iterable[Picture], *, top: int = 5, batch: int = 64) -> list[Prediction]:
         """One prediction an image: paths, encoded bytes, Pillow images, or arrays (H, W), (H, W, 1 or 3) of uint8.
 
-        Raises: ImageError, naming the file that can't be read; ShapeError for an array of another form.
+        A Pillow image is turned upright if it still carries the EXIF orientation of its file, as the file itself is.
+
+        Raises: ImageError, naming the file that can't be read; ShapeError for an array of another form; UsageError
+        for anything else.
         """
         if top < 1 or batch < 1:
             raise UsageError(f"top = {top}, batch = {batch}: both must be at least 1")
-        several = [images] if isinstance(images, str | PathLike | bytes | Image.Image | np.ndarray) else list(images)
+        several = list(images) if isinstance(images, Iterable) and not isinstance(images, _ONE) else [images]
         found: list[Prediction] = []
         for first in range(0, len(several), batch):
-            pixels = [self._pixels(picture, first + i) for i, picture in enumerate(several[first : first + batch])]
-            found += self.answer(self.preprocess(pixels), top=top)
+            some = enumerate(several[first : first + batch], first)
+            prepared = [self.preprocess.pixels(self._pixels(picture, i)) for i, picture in some]
+            found += self._answer(prepared, top)
         return found
+
+    def _answer(self, prepared: Sequence[Pixels], top: int) -> list[Prediction]:
+        return self.answer(self.preprocess.normalise(torch.from_numpy(np.stack(prepared))), top=top)
 
     def answer(self, images: Tensor, *, top: int = 5) -> list[Prediction]:
         """Prepared images (N, C, H, W) -> predictions."""
@@ -68,17 +97,21 @@ class Classifier:
         ranked = tuple((self.classes[k], row[k]) for k in best)
         return Prediction(ranked[0][0], ranked[0][1], ranked, tuple(row))
 
-    def _pixels(self, picture: Picture, index: int) -> Pixels:
-        background = self.preprocess.background
+    def _pixels(self, picture: object, index: int) -> Pixels:
+        background, name = self.preprocess.background, f"image {index}"
         match picture:
-            case bytes():
-                return decode(picture, f"image {index}", background=background).pixels
-            case Image.Image():
-                return _opaque(picture, background)
-            case np.ndarray():
-                return _array(picture, index)
-            case _:
+            case str() | PathLike():
                 return read_image(Path(picture), background=background).pixels
+            case bytes() | bytearray() | memoryview():
+                return decode(bytes(picture), name, background=background).pixels
+            case Image.Image():
+                return _from_pillow(picture, name, background)
+            case np.ndarray():
+                return _from_array(picture, name)
+            case _:
+                raise UsageError(
+                    f"{name}: a {type(picture).__name__}; expected a path, encoded bytes, a Pillow image or an array"
+                )
 
 
 def load(run: str | PathLike[str] | Run) -> Classifier:
@@ -98,20 +131,19 @@ class Answer:
 
 def answers(classifier: Classifier, names: Iterable[str | Path], *, top: int = 5, batch: int = 64) -> Iterator[Answer]:
     """Predictions for many files, in order, a batch at a time; a file that can't be read is an answer, too."""
-    from striate.errors import ImageError
-
     waiting: list[tuple[str, Pixels | str]] = []
 
     def flush() -> Iterator[Answer]:
-        good = [pixels for _, pixels in waiting if not isinstance(pixels, str)]
-        said = iter(classifier.answer(classifier.preprocess(good), top=top) if good else ())
-        for name, pixels in waiting:
-            yield Answer(name, None, pixels) if isinstance(pixels, str) else Answer(name, next(said), None)
+        good = [prepared for _, prepared in waiting if not isinstance(prepared, str)]
+        said = iter(classifier._answer(good, top) if good else ())
+        for name, prepared in waiting:
+            yield Answer(name, None, prepared) if isinstance(prepared, str) else Answer(name, next(said), None)
         waiting.clear()
 
     for name in names:
         try:
-            waiting.append((str(name), read_image(Path(name), background=classifier.preprocess.background).pixels))
+            image = read_image(Path(name), background=classifier.preprocess.background).pixels
+            waiting.append((str(name), classifier.preprocess.pixels(image)))  # the original may be large
         except ImageError as error:
             waiting.append((str(name), str(error)))
         if len(waiting) >= batch:
@@ -119,20 +151,26 @@ def answers(classifier: Classifier, names: Iterable[str | Path], *, top: int = 5
     yield from flush()
 
 
-def _opaque(picture: Image.Image, background: tuple[int, int, int]) -> Pixels:
-    if picture.mode in ("L", "RGB"):
-        out = np.asarray(picture)
-        return out[:, :, None] if out.ndim == 2 else out
-    layer = picture.convert("RGBA")
-    canvas = Image.new("RGBA", layer.size, (*background, 255))
-    return np.asarray(Image.alpha_composite(canvas, layer).convert("RGB"))
+def _from_pillow(picture: Image.Image, name: str, background: tuple[int, int, int]) -> Pixels:
+    """As `decode` sees the file: what is neither plain gray nor plain colour goes through it, as a PNG in memory."""
+    turn = orientation(picture.info.get("exif") or b"")
+    if turn in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[turn])
+    if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
+        return np.atleast_3d(np.asarray(picture))
+    if picture.mode in _AS_PNG:
+        target = _AS_PNG[picture.mode]
+        stored = io.BytesIO()
+        (picture if picture.mode == target else picture.convert(target)).save(stored, "PNG", compress_level=1)
+        return decode(stored.getvalue(), name, background=background).pixels
+    raise ShapeError(f"{name}: a Pillow image of mode {picture.mode!r}; expected one of {', '.join(_AS_PNG)}")
 
 
-def _array(picture: NDArray[Any], index: int) -> Pixels:
+def _from_array(picture: NDArray[Any], name: str) -> Pixels:
     if picture.dtype != np.uint8:
-        raise ShapeError(f"image {index}: an array of {picture.dtype}; expected uint8 values from 0 to 255")
+        raise ShapeError(f"{name}: an array of {picture.dtype}; expected uint8 values from 0 to 255")
     if picture.ndim == 2:
         picture = picture[:, :, None]
     if picture.ndim != 3 or picture.shape[2] not in (1, 3) or 0 in picture.shape:
-        raise ShapeError(f"image {index}: an array of shape {picture.shape}; expected (H, W), (H, W, 1) or (H, W, 3)")
+        raise ShapeError(f"{name}: an array of shape {picture.shape}; expected (H, W), (H, W, 1) or (H, W, 3)")
     return picture

@@ -1,13 +1,15 @@
 """The run: the folder that training writes and every later room reads.
 
-model.safetensors   the chosen weights; class names, preprocessing and model are in its header too
-config.json         model and its arguments, class names in order, data facts, machine
-preprocess.json     how an image becomes the network's input
-recipe.toml         every setting, resolved
-results.csv         one row an epoch, no clock times: the same run gives the same bytes
-timing.jsonl        one line an epoch: seconds, images a second
-last/               all that a resume needs
-card.json, card.html, predictions.csv   written by `evaluate`
+    model.safetensors   the chosen weights; class names, preprocessing and model are in its header too
+    config.json         model and its arguments, class names in order, data facts, machine
+    preprocess.json     how an image becomes the network's input
+    recipe.toml         every setting, resolved
+    results.csv         one row an epoch, no clock times: the same run gives the same bytes
+    timing.jsonl        one line an epoch: seconds, images a second
+    last/               all that a resume needs
+    card.json, card.html, predictions.csv   written by `evaluate`
+
+All but timing.jsonl are there whole or not at all: a reader may come at any time.
 """
 
 import json
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 
 from striate import durable
 from striate.data.preprocess import Preprocess
-from striate.errors import ArtefactError, UnknownName, suggest
+from striate.errors import ArtefactError, UnknownName, UsageError, suggest
 from striate.models.registry import create_model
 from striate.run.packed import header_of, pack, unpack
 
@@ -64,22 +66,27 @@ class Identity:
 
     @classmethod
     def from_json(cls, value: Any, where: Path) -> "Identity":
+        """The inverse of `to_json`; `where` is what errors name.  Raises: ArtefactError."""
         try:
             if value["format"] > FORMAT:
                 raise ArtefactError(
                     f"{where}: written in format {value['format']} by a newer Striate; this one reads up to {FORMAT}"
                 )
             model, classes = value["model"], value["classes"]
-            if not all(isinstance(name, str) for name in classes):
-                raise TypeError("class names must be texts")
-            spec = ModelSpec(
-                str(model["name"]), {k: tuple(v) if isinstance(v, list) else v for k, v in model["arguments"].items()}
-            )
-            return cls(spec, tuple(classes), Preprocess.from_json(value["preprocess"]))
+            name, arguments = model["name"], model["arguments"]
+            preprocess = Preprocess.from_json(value["preprocess"])
+            arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in arguments.items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtefactError(
                 f"{where}: not what `striate train` writes ({type(error).__name__}: {error})"
             ) from error
+        except ArtefactError as error:
+            raise ArtefactError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
+        if not (isinstance(classes, list) and classes and all(isinstance(c, str) for c in classes)):
+            raise ArtefactError(f"{where}: expected a list of class names, found {classes!r}")
+        if len(set(classes)) != len(classes):
+            raise ArtefactError(f"{where}: two classes have the same name: {', '.join(classes)}")
+        return cls(ModelSpec(str(name), arguments), tuple(classes), preprocess)
 
 
 class Run:
@@ -118,11 +125,15 @@ class Run:
                 f"{path}: not there yet; the run was stopped before its first epoch ended (go on with --resume)"
             )
         tensors, stored = read_model(path)
-        if (stored.classes, stored.preprocess) != (self.classes, self.preprocess):
+        if stored != self.identity:
             raise ArtefactError(
-                f"{path} and {CONFIG} beside it disagree about classes or preprocessing; one of them is of another run"
+                f"{path} and {CONFIG} beside it disagree about model, classes or preprocessing; "
+                "one of them is of another run"
             )
-        module = self.identity.spec.build()
+        try:
+            module = self.identity.spec.build()
+        except (TypeError, UsageError) as error:
+            raise ArtefactError(f"{self.folder / CONFIG}: its model can't be built ({error})") from error
         load_into(module, tensors, path)
         return module.eval()
 
@@ -173,7 +184,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ArtefactError(f"{path}: can't be read ({error.strerror or error})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{path}: not valid JSON ({error})") from error
 
 

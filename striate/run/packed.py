@@ -57,7 +57,7 @@ def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
         raise ArtefactError(f"{path}: has no Striate header; `striate train` did not write it")
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{path}: damaged; its header is not valid JSON ({error})") from error
     if not isinstance(header, dict):
         raise ArtefactError(f"{path}: damaged; its header is not a table")

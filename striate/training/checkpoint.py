@@ -6,6 +6,7 @@ The two newest are kept. A damaged one is noticed by its SHA-256, named, and the
 Random numbers need no state: they are keyed by (seed, epoch, sample) and (seed, step).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from striate.run.packed import pack, unpack
 
 FOLDER = "last"
 KEEP = 2
+NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Progress:
 class Found:
     """A checkpoint that was read, and what was wrong with newer ones."""
 
+    path: Path
     progress: Progress
     tensors: dict[str, Tensor]
     damaged: tuple[str, ...]
@@ -55,9 +58,17 @@ def write(run: Path, progress: Progress, tensors: Mapping[str, Tensor], recipe_s
     durable.make_folder(folder)
     path = folder / f"step-{progress.step:08d}.safetensors"
     durable.write_bytes(path, pack(tensors, {"progress": asdict(progress), "recipe": recipe_sha256}))
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEEP]:
-        old.unlink(missing_ok=True)
+    own = [file for step, file in stored(run) if step <= progress.step]
+    for _, file in stored(run):  # newer ones are damaged, or they would have been resumed from
+        if file not in own[-KEEP:]:
+            file.unlink(missing_ok=True)
     return path
+
+
+def stored(run: Path) -> list[tuple[int, Path]]:
+    """Checkpoints that are there, whole or not, by step."""
+    found = ((NAME.fullmatch(path.name), path) for path in (run / FOLDER).glob("step-*"))
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def newest(run: Path, recipe_sha256: str) -> Found | None:
@@ -66,7 +77,7 @@ def newest(run: Path, recipe_sha256: str) -> Found | None:
     Raises: ArtefactError where there are some and none is whole, or where it is of another recipe.
     """
     damaged: list[str] = []
-    for path in sorted((run / FOLDER).glob("step-*.safetensors"), reverse=True):
+    for _, path in reversed(stored(run)):
         try:
             tensors, header = unpack(path)
             known = {f.name for f in fields(Progress)}
@@ -76,7 +87,9 @@ def newest(run: Path, recipe_sha256: str) -> Found | None:
             continue
         if header.get("recipe") != recipe_sha256:
             raise ArtefactError(f"{path}: of another recipe than {run}'s recipe.toml; it can't be resumed with it")
-        return Found(progress, tensors, tuple(damaged))
+        return Found(path, progress, tensors, tuple(damaged))
     if damaged:
-        raise ArtefactError(f"{run}: no checkpoint is whole: {'; '.join(damaged)}")
+        raise ArtefactError(
+            f"{run}: no checkpoint is whole: {'; '.join(damaged)}. To train from the beginning, remove {run / FOLDER}"
+        )
     return None

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from striate.data.augment import Augment
 from striate.data.dataset import ROLES, Dataset
 from striate.data.loader import Loader
 from striate.data.screen import Screened, screen
-from striate.data.sources import open_dataset
-from striate.errors import ArtefactError, DatasetError, RecipeError, UsageError
+from striate.data.sources import NAMES, open_dataset
+from striate.errors import ArtefactError, Busy, DatasetError, EnvironmentFault, MissingExtra, UsageError
 from striate.models.cost import cost
+from striate.models.registry import entry
 from striate.run.folder import CONFIG, MODEL, RECIPE, RESULTS, Identity, ModelSpec, Run, write_identity, write_model
 from striate.training import checkpoint
 from striate.training import recipe as recipes
-from striate.training.loop import Trainer
+from striate.training.loop import Trainer, kind_of
 from striate.training.losses import balanced_weights, make_loss
 from striate.training.machine import Machine, settle, survey
 from striate.training.optimiser import make_optimiser
@@ -34,7 +35,10 @@ from striate.training.recipe import Recipe
 from striate.training.report import Report, Timing
 from striate.training.resolve import Resolved, resolve
 
-TIMING, NOTES = "timing.jsonl", "notes.json"
+TIMING = "timing.jsonl"
+COLUMNS = (  # of results.csv
+    "epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "best",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,40 +105,70 @@ def train(
             )
         report.note(f"{folder} holds nothing to resume yet; starting from the beginning")
     recipe = Recipe.make(asked)
-    if folder is None:
-        folder = _free_name(Path("runs"), f"{Path(recipe.data).stem or 'data'}-{recipe.model}")
-    elif (folder / RECIPE).exists():
+    recipe = recipe.model_copy(update={"data": located(recipe.data)})
+    if folder is not None and (folder / RECIPE).exists():
         raise UsageError(f"{folder} already holds a run; choose another --out, or go on with it by --resume")
-    elif folder.exists() and not folder.is_dir():
+    if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a run needs a folder of its own")
-    return _start(folder, recipe, options, report)
+    _check_names(recipe)
+    with ExitStack() as stack:
+        if folder is None:
+            folder = _claim_new(Path("runs"), f"{Path(recipe.data).stem or 'data'}-{recipe.model}", stack)
+        else:
+            stack.enter_context(durable.claim(folder))
+        if (folder / RECIPE).exists():
+            raise UsageError(f"{folder} holds a run that another process has just made; choose another --out")
+        return _start(folder, recipe, options, report)
+
+
+def located(data: str) -> str:
+    """The data of a recipe so that they are found from another working directory: a name, or a whole path."""
+    return data if data in NAMES or not Path(data).exists() else str(Path(data).resolve())
+
+
+def _check_names(recipe: Recipe) -> None:
+    """What can be wrong with a recipe before a single image is read.  Raises: UnknownName, RecipeError."""
+    entry(recipe.model)
+    if recipe.augment != "auto":
+        Augment.parse(recipe.augment)
+
+
+def _claim_new(parent: Path, stem: str, stack: ExitStack) -> Path:
+    """The first free one of stem, stem-2, stem-3 ..., held until the stack is unwound."""
+    for i in range(1, 100_000):
+        path = parent / (stem if i == 1 else f"{stem}-{i}")
+        if not path.exists():
+            with suppress(Busy):  # somebody else has just taken this one
+                stack.enter_context(durable.claim(path))
+                return path
+    raise UsageError(f"{parent}: too many runs are called {stem}; give this one a name with --out")
 
 
 def _start(folder: Path, recipe: Recipe, options: Options, report: Report) -> Trained:
+    """In a folder that is held for writing."""
+    durable.sweep(folder)
     machine = survey(options.threads)
     settle(machine)
     screened = _data(recipe, options, report)
     resolved = resolve(recipe, screened.dataset, sizes(screened), machine)
-    durable.make_folder(folder)
-    with durable.lock(folder):
-        durable.sweep(folder)
-        spec = _spec(resolved)
-        identity = Identity(spec, screened.dataset.classes, resolved.choice.preprocess)
-        text = resolved.recipe.to_toml()
-        write_identity(folder, identity, _facts(resolved.recipe, screened, machine))
-        with ExitStack() as stack:
-            trainer = _trainer(folder, identity, resolved.recipe, screened, machine, options, report, stack)
-            report.plan(_plan(folder, trainer, resolved, screened, machine))
-            durable.write_text(folder / RECIPE, text)  # the last file of the start: from here on it can be resumed
-            return _finish(folder, trainer, resumed=False)
+    if resolved.recipe.stop_after and "val" not in screened.dataset.splits:
+        report.warn("stop_after does nothing: there is no val split to tell when it gets no better")
+    identity = Identity(_spec(resolved), screened.dataset.classes, resolved.choice.preprocess)
+    write_identity(folder, identity, _facts(resolved.recipe, screened, machine))
+    with ExitStack() as stack:
+        trainer = _trainer(folder, identity, resolved.recipe, screened, machine, options, report, stack)
+        report.plan(_plan(folder, trainer, resolved, screened, machine))
+        # the last file of the start: from here on it can be resumed
+        durable.write_text(folder / RECIPE, resolved.recipe.to_toml())
+        return _finish(folder, trainer, resumed=False)
 
 
 def _resume(folder: Path, asked: Mapping[str, Any], options: Options, report: Report) -> Trained:
     run = Run(folder)
     recipe = recipes.read(folder / RECIPE)
     _same_settings(folder, recipe, asked)
-    stored = run.config["machine"]
-    machine = survey(options.threads or int(stored["threads"]))
+    stored = _recorded(run, "machine", {"name", "threads", "capability", "torch"})
+    machine = survey(options.threads or stored["threads"])
     settle(machine)
     with durable.lock(folder):
         durable.sweep(folder)
@@ -148,17 +182,18 @@ def _resume(folder: Path, asked: Mapping[str, Any], options: Options, report: Re
         for key in ("name", "threads", "capability", "torch"):
             if stored[key] != getattr(machine, key):
                 report.warn(
-                    f"the run began with {key} {stored[key]!r}, this is {getattr(machine, key)!r}: the last bits of its numbers may differ"
+                    f"the run began with {key} {stored[key]!r}, this is {getattr(machine, key)!r}: "
+                    "the last bits of its numbers may differ"
                 )
-        screened = _data(recipe, options, report)
+        moved = {"data": located(str(asked.get("data", recipe.data)))}  # the same images may lie elsewhere by now
+        screened = _data(recipe.model_copy(update=moved), options, report)
         _same_data(folder, run, screened, options)
         with ExitStack() as stack:
             trainer = _trainer(folder, run.identity, recipe, screened, machine, options, report, stack)
             if found:
-                trainer.restore(found.progress, found.tensors)
-                report.note(
-                    f"going on from epoch {found.progress.epoch + 1}, batch {found.progress.batch}, step {found.progress.step}"
-                )
+                trainer.restore(found)
+                p = found.progress
+                report.note(f"going on from epoch {p.epoch + 1}, batch {p.batch}, step {p.step}")
             return _finish(folder, trainer, resumed=True)
 
 
@@ -177,7 +212,8 @@ def _data(recipe: Recipe, options: Options, report: Report) -> Screened:
     if screened.quarantined:
         shown = "; ".join(f"{q.role}/{q.key}: {q.reason}" for q in screened.quarantined[:3])
         more = f"; and {len(screened.quarantined) - 3} more" if len(screened.quarantined) > 3 else ""
-        said = f"{len(screened.quarantined)} of {screened.fingerprint.images + len(screened.quarantined)} images can't be read: {shown}{more}"
+        n = len(screened.quarantined)
+        said = f"{n} of {screened.fingerprint.images + n} images can't be read: {shown}{more}"
         if options.strict:
             raise DatasetError(f"{said}. Mend or remove them, or leave out --strict to train without them")
         report.warn(f"{said}. They are left out, and listed in {CONFIG}")
@@ -217,7 +253,7 @@ def _trainer(
     val = None
     if "val" in dataset.splits and len(dataset.split("val")):
         val = Loader(dataset.split("val"), identity.preprocess, workers=options.workers, progress=tell, **common)
-    sha = _sha_text(recipe.to_toml())
+    sha = _sha(folder / RECIPE) if (folder / RECIPE).is_file() else _sha_text(recipe.to_toml())
     progress = checkpoint.Progress()
     rule = "highest val accuracy, then lowest val loss" if val else "last epoch (no val split)"
 
@@ -228,12 +264,10 @@ def _trainer(
     def choose(tensors: dict[str, Tensor], best: dict[str, Any]) -> None:
         write_model(folder / MODEL, tensors, identity, {**best, "rule": rule})
 
-    record = stack.enter_context((folder / TIMING).open("a", encoding="utf-8"))
     board = _tensorboard(folder, stack) if options.tensorboard else None
 
     def timed(timing: Timing) -> None:
-        record.write(json.dumps(asdict(timing)) + "\n")
-        record.flush()
+        _log(folder / TIMING, json.dumps(asdict(timing)) + "\n")
         _write_results(folder, trainer.progress)
         if board:
             board(trainer.progress.rows[-1])
@@ -245,8 +279,8 @@ def _trainer(
         train=train,
         val=val,
         loss=make_loss(
-            recipe.loss, len(dataset.classes), smoothing=recipe.smoothing, weights=_class_weights(recipe, dataset)
-        ),  # type: ignore[arg-type]
+            kind_of(recipe), len(dataset.classes), smoothing=recipe.smoothing, weights=_class_weights(recipe, dataset)
+        ),
         device=device,
         progress=progress,
         save=save,
@@ -268,17 +302,28 @@ def _trained(folder: Path, progress: checkpoint.Progress, *, resumed: bool) -> T
     return Trained(folder, tuple(progress.rows), progress.best or {}, resumed)
 
 
+def _log(path: Path, line: str) -> None:
+    """Add a line to a file that nothing depends on; it is opened each time, for it may have been moved away."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: could not be written ({error.strerror or error})") from error
+
+
 def _write_results(folder: Path, progress: checkpoint.Progress) -> None:
     if not progress.rows:
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(progress.rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {k: "" if v is None else repr(v) if isinstance(v, float) else v for k, v in row.items()}
         for row in progress.rows
     )
-    durable.write_text(folder / RESULTS, text.getvalue())
+    path = folder / RESULTS
+    if not path.is_file() or path.read_bytes() != text.getvalue().encode():
+        durable.write_text(path, text.getvalue())
 
 
 def sizes(screened: Screened) -> np.ndarray:
@@ -304,7 +349,7 @@ def _spec(resolved: Resolved) -> ModelSpec:
 
 def _facts(recipe: Recipe, screened: Screened, machine: Machine) -> dict[str, Any]:
     dataset = screened.dataset
-    named = Path(recipe.data).name if Path(recipe.data).exists() else recipe.data
+    named = recipe.data if recipe.data in NAMES else Path(recipe.data).name
     return {
         "striate": __version__,
         "data": {
@@ -371,19 +416,30 @@ def _class_weights(recipe: Recipe, dataset: Dataset) -> Tensor | None:
 
 
 def _same_settings(folder: Path, recipe: Recipe, asked: Mapping[str, Any]) -> None:
-    for key, value in asked.items():
-        if key not in Recipe.model_fields:
-            raise RecipeError(f"no setting is called {key!r}")
-        stored = getattr(recipe, key)
-        same = value == stored or value == "auto" or (key == "data" and _path_or_name(str(value)) == stored)
-        if not same and key != "model":
+    wanted = Recipe.make(recipe.model_dump() | dict(asked), str(folder / RECIPE))
+    for key in asked.keys() - {"data"}:  # images are compared by their content
+        before, now = getattr(recipe, key), getattr(wanted, key)
+        same = now in (before, "auto") or (key == "size" and now == 0)
+        if key == "model":
+            same = entry(now).name == before
+        if key == "augment" and not same:
+            same = str(Augment.parse(now)) == before
+        if not same:
             raise UsageError(
-                f"{folder} was started with {key} = {stored!r}, not {value!r}; --resume goes on with the run's own recipe"
+                f"{folder} was started with {key} = {before!r}, not {now!r}; --resume goes on with the run's own recipe"
             )
 
 
+def _recorded(run: Run, key: str, names: set[str]) -> dict[str, Any]:
+    """A table in config.json that training wrote.  Raises: ArtefactError where it is not there."""
+    table = run.config.get(key)
+    if not isinstance(table, dict) or not names <= table.keys():
+        raise ArtefactError(f"{run.folder / CONFIG}: expected a table {key!r} with {', '.join(sorted(names))}")
+    return table
+
+
 def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> None:
-    stored = run.config["data"]
+    stored = _recorded(run, "data", {"sha256", "counts"})
     if screened.dataset.classes != run.classes:
         gone = sorted(set(run.classes) - set(screened.dataset.classes))
         new = sorted(set(screened.dataset.classes) - set(run.classes))
@@ -391,7 +447,7 @@ def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> 
             f"{folder}: the classes have changed since the run began: gone {gone or 'none'}, new {new or 'none'}"
         )
     if screened.fingerprint.sha256 != stored["sha256"] and not options.allow_changed_data:
-        counts = sum(sum(c.values()) for c in stored["counts"].values())
+        counts = sum(sum(each.values()) for each in stored["counts"].values())
         raise DatasetError(
             f"{folder}: the images are not those the run began with (then {counts}, now {screened.fingerprint.images}; "
             "contents, names or splits differ); --allow-changed-data goes on all the same"
@@ -399,30 +455,19 @@ def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> 
 
 
 def _tensorboard(folder: Path, stack: ExitStack) -> Any:
-    from striate.errors import MissingExtra
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingExtra("TensorBoard is not installed; `pip install 'striate[tensorboard]'` brings it") from error
-    writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(str(folder / "tensorboard"))
     stack.callback(writer.close)
 
     def write(row: dict[str, Any]) -> None:
         for key, value in row.items():
             if value is not None and key not in ("epoch", "step", "best"):
-                writer.add_scalar(key.replace("_", "/", 1), value, row["epoch"])  # type: ignore[no-untyped-call]
+                writer.add_scalar(key.replace("_", "/", 1), value, row["epoch"])
 
     return write
-
-
-def _path_or_name(data: str) -> str:
-    return str(Path(data).resolve()) if Path(data).exists() else data
-
-
-def _free_name(parent: Path, stem: str) -> Path:
-    names = (parent / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 100_000))
-    return next(path for path in names if not path.exists())
 
 
 def _sha(path: Path) -> str:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from math import isfinite
 from types import FrameType
 from typing import Any
 
@@ -15,11 +17,12 @@ from torch.optim import Optimizer
 
 from striate.data import keyed
 from striate.data.loader import Batch, Loader
-from striate.errors import Interrupted, TrainingError
+from striate.errors import ArtefactError, Interrupted, TrainingError
+from striate.run.folder import load_into
 from striate.run.inference import probabilities
 from striate.training import monitor
-from striate.training.checkpoint import Progress
-from striate.training.losses import Loss, expected_at_start
+from striate.training.checkpoint import Found, Progress
+from striate.training.losses import Kind, Loss, expected_at_start
 from striate.training.optimiser import restore, set_rate, state_tensors
 from striate.training.recipe import Recipe
 from striate.training.report import Report, Step, Timing
@@ -56,6 +59,7 @@ class Trainer:
         self.schedule = Schedule.of(self.recipe, self.updates, self.epochs)
         self.average = {n: t.detach().clone() for n, t in self._state().items()} if self.recipe.ema else {}
         self._saved_at = time.monotonic()
+        self._stopped: list[int] = []  # signals that came
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -65,17 +69,19 @@ class Trainer:
         found |= {f"average:{n}": t for n, t in self.average.items()}
         return found | {f"optimiser:{n}": t for n, t in state_tensors(self.module, self.optimiser).items()}
 
-    def restore(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
-        """Go back to where a checkpoint was written."""
+    def restore(self, found: Found) -> None:
+        """Go back to where a checkpoint was written.  Raises: ArtefactError where it is of another network."""
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
+        for name, tensor in found.tensors.items():
             kind, _, rest = name.partition(":")
-            parts[kind][rest] = tensor
-        self.module.load_state_dict(parts["model"])
+            parts.setdefault(kind, {})[rest] = tensor
+        load_into(self.module, parts["model"], found.path)
+        if parts["average"].keys() != self.average.keys():
+            raise ArtefactError(f"{found.path}: holds another moving average of weights than the recipe asks for")
         for name, tensor in parts["average"].items():
             self.average[name].copy_(tensor)
         restore(self.module, self.optimiser, parts["optimiser"])
-        self.progress = progress
+        self.progress = found.progress
 
     def weights(self) -> dict[str, Tensor]:
         """The weights that are evaluated and kept: the moving average where there is one."""
@@ -89,17 +95,29 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end.  Raises: Interrupted after a signal, TrainingError where a number is not finite."""
         p = self.progress
-        with _signals() as stopped:
-            while p.epoch < self.epochs and not p.finished:
-                self._epoch(stopped)
-                if self.recipe.stop_after and p.waited >= self.recipe.stop_after:
-                    self.report.note(f"stopped after epoch {p.epoch}: {p.waited} epochs without a better val accuracy")
-                    break
+        with _signals() as self._stopped:
+            while p.epoch < self.epochs and not p.finished and not self._given_up():
+                self._epoch()
             if not p.finished:
                 p.finished = True
                 self._checkpoint()
 
-    def _epoch(self, stopped: list[int]) -> None:
+    def _given_up(self) -> bool:
+        p = self.progress
+        if not 0 < self.recipe.stop_after <= p.waited:
+            return False
+        self.report.note(f"stopped after epoch {p.epoch}: {p.waited} epochs without a better val accuracy")
+        return True
+
+    def _stop(self) -> None:
+        """Leave a checkpoint and end, as a signal has asked."""
+        self._checkpoint()
+        done = f"epoch {self.progress.epoch + 1}, batch {self.progress.batch} of {len(self.train)}"
+        raise Interrupted(
+            f"stopped by {signal.Signals(self._stopped[0]).name} at {done}; go on with --resume", self._stopped[0]
+        )
+
+    def _epoch(self) -> None:
         p = self.progress
         begun, first = time.perf_counter(), p.seen
         waited = 0.0
@@ -131,18 +149,13 @@ class Trainer:
                 )
             )
             group = []
-            if stopped:
-                self._checkpoint()
-                done = f"epoch {p.epoch + 1}, batch {p.batch} of {len(self.train)}"
-                raise Interrupted(
-                    f"stopped by {signal.Signals(stopped[0]).name} at {done}; go on with --resume", stopped[0]
-                )
+            if self._stopped:
+                self._stop()
             if time.monotonic() - self._saved_at >= self.save_every:
                 self._checkpoint()
         seconds = time.perf_counter() - begun
-        self._end_of_epoch(
-            lr, Timing(p.epoch + 1, seconds, p.seen - first, (p.seen - first) / seconds, waited / seconds, 0.0)
-        )
+        images = p.seen - first
+        self._end_of_epoch(Timing(p.epoch + 1, seconds, images, images / seconds, waited / seconds, 0.0))
 
     def _update(self, group: list[Batch], lr: float) -> None:
         p = self.progress
@@ -157,9 +170,9 @@ class Trainer:
                 z = self.module(images)
             z = z.float()
             loss = self.loss(z, labels, targets)
-            value = float(loss.detach())
-            if value != value or value in (float("inf"), float("-inf")):
-                self._not_finite(f"the loss is {value}", batch)
+            value = loss.item()
+            if not isfinite(value):
+                self._not_finite(f"the loss is {value}", [batch], lr)
             if p.step == 0 and p.batch == 0:
                 self._check_start(value)
             share = len(labels) / whole
@@ -171,7 +184,7 @@ class Trainer:
         parameters = [q for q in self.module.parameters() if q.grad is not None]
         norm = torch.nn.utils.get_total_norm([q.grad for q in parameters if q.grad is not None])
         if not bool(torch.isfinite(norm)):
-            self._not_finite("the gradient is not finite", group[-1])
+            self._not_finite("the gradient is not finite", group, lr)
         if self.recipe.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
         self.optimiser.step()
@@ -192,17 +205,21 @@ class Trainer:
             if not t.is_floating_point():
                 self.average[n].copy_(t)
 
-    def _end_of_epoch(self, lr: float, timing: Timing) -> None:
+    def _end_of_epoch(self, timing: Timing) -> None:
         p = self.progress
         begun = time.perf_counter()
         row: dict[str, Any] = {
-            "epoch": p.epoch + 1, "step": p.step, "lr": lr,
+            "epoch": p.epoch + 1, "step": p.step, "lr": self._last_rate(),
             "train_loss": p.loss_sum / p.seen, "train_accuracy": p.right / p.seen,
             "val_loss": None, "val_accuracy": None,
         }  # fmt: skip
         if self.val is not None:
-            row["val_loss"], row["val_accuracy"] = self._validate(self.val)
-        self._finite_weights()
+            measured = self._validate(self.val)
+            if measured is None:
+                self._stop()
+            else:
+                row["val_loss"], row["val_accuracy"] = measured
+        self._check_finite()
         better = self._is_better(row)
         if better:
             p.best, p.waited = {k: row[k] for k in ("epoch", "val_loss", "val_accuracy")}, 0
@@ -218,7 +235,8 @@ class Trainer:
         self.report.epoch(row, timing)
         if timing.data_wait > monitor.DATA_WAIT and timing.seconds > 2:
             self.report.warn(
-                f"the network waited for data {timing.data_wait:.0%} of epoch {p.epoch}; more --workers or smaller source images help"
+                f"the network waited for data {timing.data_wait:.0%} of epoch {p.epoch}; "
+                "more --workers or smaller source images help"
             )
         if p.epoch in (1, self.epochs):
             self._check_dead()
@@ -244,8 +262,11 @@ class Trainer:
                 p.factor, p.plateau_waited = p.factor / 10, 0
 
     @torch.no_grad()
-    def _validate(self, loader: Loader) -> tuple[float, float]:
-        """Loss and accuracy of the weights that would be kept, in float32 as `evaluate` computes them."""
+    def _validate(self, loader: Loader) -> tuple[float, float] | None:
+        """Loss and accuracy of the weights that would be kept, in float32 as `evaluate` computes them.
+
+        None where a signal came in between: it is done again after the resume.
+        """
         kept = {n: t.clone() for n, t in self._state().items()} if self.average else None
         if self.average:
             self.module.load_state_dict(self.average)
@@ -253,9 +274,14 @@ class Trainer:
         total, right, n = 0.0, 0, 0
         try:
             for batch in loader.in_order():
+                if self._stopped:
+                    return None
                 images, labels, _ = self._place(batch)
                 z = self.module(images).float()
-                total += float(self.loss(z, labels, None)) * len(labels)
+                value = self.loss(z, labels, None).item()
+                if not isfinite(value):
+                    self._not_finite(f"the val loss is {value}", [batch], self._last_rate())
+                total += value * len(labels)
                 right += int((probabilities(z, loader.classes).argmax(1) == labels).sum())
                 n += len(labels)
         finally:
@@ -263,39 +289,49 @@ class Trainer:
                 self.module.load_state_dict(kept)
         return total / n, right / n
 
+    def _last_rate(self) -> float:
+        """Of the step that was done last, which was in this epoch."""
+        return self.schedule.at(max(0, self.progress.step - 1), self.progress.factor)
+
     # -- what can go wrong -----------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        self._finite_weights()
+        self._check_finite()
         self.save(self.progress, self.tensors())
         self._saved_at = time.monotonic()
 
-    def _finite_weights(self) -> None:
-        for name, tensor in self._state().items():
+    def _check_finite(self) -> None:
+        """Of all that would be saved."""
+        p = self.progress
+        for name, tensor in self.tensors().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise TrainingError(
-                    f"epoch {self.progress.epoch + 1}, step {self.progress.step}: {name} holds values that are not finite; "
-                    f"the rate was {self.schedule.at(self.progress.step, self.progress.factor):g}, try a lower lr or clip=1. "
-                    "The last checkpoint is from before"
+                    f"epoch {p.epoch + 1}, step {p.step}: {name.partition(':')[2]} ({name.partition(':')[0]}) holds "
+                    f"values that are not finite. {self._advice(self._last_rate())}"
                 )
 
-    def _not_finite(self, what: str, batch: Batch) -> None:
+    def _not_finite(self, what: str, group: list[Batch], lr: float) -> None:
         p = self.progress
-        images, labels, targets = self._place(batch)
-
-        def again(z: Tensor) -> Tensor:
-            return self.loss(z.float(), labels, targets)
-
         torch.manual_seed(keyed.torch_seed(self.recipe.seed, p.step))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            where = monitor.culprit(self.module, images, again)
-        raise TrainingError(
-            f"epoch {p.epoch + 1}, step {p.step + 1}: {what}: {where}. The rate was {self.schedule.at(p.step, p.factor):g}; "
-            "try a lower lr, clip=1, or precision='float32'. Nothing that is not finite was saved"
-        )
+        where = None
+        for batch in group:
+            images, labels, targets = self._place(batch)
+            loss = partial(self._loss_again, labels, targets)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and self.module.training):
+                where = where or monitor.culprit(self.module, images, loss)
+        where = where or "but each value is finite when the step is done again"
+        step = p.step + self.module.training  # the one that is under way, or the last before the validation
+        raise TrainingError(f"epoch {p.epoch + 1}, step {step}: {what}: {where}. {self._advice(lr)}")
+
+    def _loss_again(self, labels: Tensor, targets: Tensor | None, z: Tensor) -> Tensor:
+        return self.loss(z.float(), labels, targets)
+
+    def _advice(self, lr: float) -> str:
+        bf16 = " or precision=float32" if self.bf16 else ""
+        return f"The rate was {lr:g}; try a lower lr, clip=1{bf16}. Nothing that is not finite was saved"
 
     def _check_start(self, loss: float) -> None:
-        expected = expected_at_start(_kind(self.recipe), self.train.classes)
+        expected = expected_at_start(kind_of(self.recipe), self.train.classes)
         if not self.recipe.smoothing and (said := monitor.start(loss, expected, self.train.classes)):
             self.report.warn(said)
 
@@ -311,7 +347,9 @@ def predicted(z: Tensor) -> Tensor:
     return (z[:, 0] > 0).long() if z.shape[1] == 1 else z.argmax(1)
 
 
-def _kind(recipe: Recipe) -> Any:
+def kind_of(recipe: Recipe) -> Kind:
+    """The loss of a resolved recipe."""
+    assert recipe.loss != "auto"
     return recipe.loss
 
 
@@ -324,17 +362,18 @@ def _signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield got
         return
-    kinds = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
-    before = {kind: signal.getsignal(kind) for kind in kinds}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    before = {kind: signal.getsignal(kind) for kind in signal.Signals if kind.name in names}
+    before = {kind: handler for kind, handler in before.items() if handler != signal.SIG_IGN}  # as nohup wants it
 
     def note(number: int, _frame: FrameType | None) -> None:
         got.append(number)
         signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
 
     try:
-        for kind in kinds:
+        for kind in before:
             signal.signal(kind, note)
         yield got
     finally:
         for kind, handler in before.items():
-            signal.signal(kind, handler)
+            signal.signal(kind, handler or signal.SIG_DFL)

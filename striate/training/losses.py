@@ -4,10 +4,13 @@
     bce             -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z))          one output, two classes
     mse             mean_k (p_k - t_k)^2, p = softmax(z), or sigmoid(z) for one output
 
-t is the label as shares of the classes. Weighted means divide by the sum of the weights, as torch does.
+t is the label as shares of the classes. Weighted means divide by the sum of the weights of the samples, t w, which is
+what torch does for plain labels.
+Differs: for smoothed or mixed labels torch divides by the weights of the labels alone, or by the number of images.
 """
 
 from collections.abc import Callable
+from math import log
 from typing import Literal
 
 import torch
@@ -21,8 +24,8 @@ Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # logits, labels, shar
 def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tensor | None = None) -> Loss:
     """The loss as a function of logits (N, K or 1), labels (N,) and shares (N, K) or None."""
 
-    def shares(labels: Tensor, given: Tensor | None) -> Tensor:
-        t = F.one_hot(labels, classes).to(torch.float32) if given is None else given
+    def shares(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
+        t = (F.one_hot(labels, classes) if given is None else given).to(z.dtype)
         return t * (1 - smoothing) + smoothing / classes
 
     def weigh(each: Tensor, t: Tensor) -> Tensor:
@@ -34,7 +37,7 @@ def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tens
     def cross_entropy(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
         if given is None and weights is None:
             return F.cross_entropy(z, labels, label_smoothing=smoothing)
-        t = shares(labels, given)
+        t = shares(z, labels, given)
         log_p = z.log_softmax(1)
         if weights is None:
             return -(t * log_p).sum(1).mean()
@@ -42,11 +45,11 @@ def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tens
         return -(t * w * log_p).sum() / (t @ w).sum()
 
     def bce(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
-        t = shares(labels, given)
+        t = shares(z, labels, given)
         return weigh(F.binary_cross_entropy_with_logits(z[:, 0], t[:, 1], reduction="none"), t)
 
     def mse(z: Tensor, labels: Tensor, given: Tensor | None) -> Tensor:
-        t = shares(labels, given)
+        t = shares(z, labels, given)
         if z.shape[1] == 1:
             return weigh((z[:, 0].sigmoid() - t[:, 1]) ** 2, t)
         return weigh(((z.softmax(1) - t) ** 2).mean(1), t)
@@ -57,8 +60,8 @@ def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tens
 def expected_at_start(kind: Kind, classes: int) -> float:
     """The loss of a network that gives every class the same probability."""
     if kind == "mse":
-        return 0.25 if classes == 2 else (classes - 1) / classes**2
-    return float(torch.log(torch.tensor(float(classes))))
+        return (classes - 1) / classes**2
+    return log(classes)
 
 
 def balanced_weights(counts: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from striate.run.inference import evaluating
+
 DATA_WAIT = 0.3  # share of the time above which waiting for data is worth a word
 
 
@@ -13,7 +15,8 @@ def start(loss: float, expected: float, classes: int) -> str | None:
     if abs(loss - expected) <= 0.5 * expected:
         return None
     cause = (
-        "the initial weights make it sure of wrong answers, the inputs are not normalised, or the loss is given probabilities instead of logits"
+        "the initial weights make it sure of wrong answers, the inputs are not normalised, or the loss is given "
+        "probabilities instead of logits"
         if loss > expected
         else "the network knows the answers already, or the labels are nearly all of one class"
     )
@@ -23,7 +26,7 @@ def start(loss: float, expected: float, classes: int) -> str | None:
 def dead_units(module: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
     """Images (N, C, H, W) -> for each ReLU its (dead channels, channels): those that are zero for every image.
 
-    The module's mode is as it was afterwards, and nothing is left behind.
+    Nothing is left behind in the module.
     """
     found: dict[str, tuple[int, int]] = {}
     hooks = []
@@ -35,16 +38,13 @@ def dead_units(module: nn.Module, images: Tensor) -> dict[str, tuple[int, int]]:
 
         return look
 
-    was_training = module.training
     try:
         hooks = [m.register_forward_hook(watch(n)) for n, m in module.named_modules() if isinstance(m, nn.ReLU)]
-        module.eval()
-        with torch.no_grad():
+        with evaluating(module):
             module(images)
     finally:
         for hook in hooks:
             hook.remove()
-        module.train(was_training)
     return found
 
 
@@ -53,39 +53,48 @@ def describe_dead(found: dict[str, tuple[int, int]]) -> str | None:
     bad = [f"{name} ({dead} of {n})" for name, (dead, n) in found.items() if dead * 3 >= n]
     if not bad:
         return None
-    return f"channels that are zero for every image looked at: {', '.join(bad[:5])}; a lower learning rate or batch norm keeps units alive"
+    return (
+        f"channels that are zero for every image looked at: {', '.join(bad[:5])}; "
+        "a lower learning rate or batch norm keeps units alive"
+    )
 
 
-def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> str:
-    """Which layer first gives (or receives back) a value that is not finite, in words.
+def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> str | None:
+    """Which layer first gives, or gives back, a value that is not finite, in words; None where all are finite.
 
-    Runs the step again on the same images, in training mode, and leaves gradients as they were.
+    Runs the step again on the same images, in the mode that the module is in, and leaves gradients and statistics as
+    they were.
     """
-    bad_parameters = [n for n, p in module.named_parameters() if not bool(torch.isfinite(p).all())]
-    if bad_parameters:
-        return f"weights of {bad_parameters[0]} are not finite"
-    if not bool(torch.isfinite(images).all()):
+    if bad := [n for n, t in module.state_dict().items() if _not_finite(t)]:
+        return f"weights of {bad[0]} are not finite"
+    if _not_finite(images):
         return "the input images hold values that are not finite"
+    layers = {m: n for n, m in module.named_modules() if n and not any(True for _ in m.children())}
     forward: list[str] = []
-    backward: list[str] = []
-    names = {m: n for n, m in module.named_modules() if n and not any(True for _ in m.children())}
-    hooks = []
+    backward: list[tuple[str, str]] = []  # layer, sentence
 
     def after(m: nn.Module, _inputs: object, y: object) -> None:
-        if isinstance(y, Tensor) and not bool(torch.isfinite(y).all()):
-            forward.append(names[m])
+        if _not_finite(y):
+            forward.append(layers[m])
 
-    def back(m: nn.Module, _grad_in: object, grads: tuple[Tensor | None, ...]) -> None:
-        if any(g is not None and not bool(torch.isfinite(g).all()) for g in grads):
-            backward.append(names[m])
+    def back(m: nn.Module, given: tuple[object, ...], got: tuple[object, ...]) -> None:
+        if any(map(_not_finite, got)):
+            backward.append((layers[m], f"the gradient that comes back to layer {layers[m]} is the first"))
+        elif any(map(_not_finite, given)):
+            backward.append((layers[m], f"the gradient that layer {layers[m]} gives back is the first"))
 
     buffers = {n: b.clone() for n, b in module.named_buffers()}
+    trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    hooks = []
     try:
-        for m in names:
+        for m in layers:
             hooks += [m.register_forward_hook(after), m.register_full_backward_hook(back)]
         value = loss(module(images))
-        if not forward and bool(torch.isfinite(value)):
-            torch.autograd.grad(value, [p for p in module.parameters() if p.requires_grad], allow_unused=True)
+        if not forward and not _not_finite(value) and value.requires_grad:
+            gradients = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
+            for name, gradient in zip(trained, gradients, strict=True):
+                if _not_finite(gradient):
+                    backward.append((name.rpartition(".")[0], f"the gradient of {name} is the first"))
     finally:
         for hook in hooks:
             hook.remove()
@@ -93,6 +102,14 @@ def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor])
             b.copy_(buffers[n])
     if forward:
         return f"layer {forward[0]} is the first whose output is not finite"
-    if backward:
-        return f"the gradient that comes back to layer {backward[0]} is the first that is not finite"
-    return "the loss itself is the first value that is not finite"
+    if _not_finite(value):
+        return "the loss itself is the first value that is not finite"
+    if backward:  # the way back begins with the last layer
+        place = {name: i for i, name in enumerate(layers.values())}
+        _, said = max(backward, key=lambda pair: place.get(pair[0], -1))
+        return f"{said} that is not finite"
+    return None
+
+
+def _not_finite(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all())

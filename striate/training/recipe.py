@@ -5,16 +5,24 @@ run stores. How a run is carried out (workers, how often it saves) is not part o
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from striate.errors import RecipeError, suggest
 
 Auto = Literal["auto"]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Images = Annotated[int, Field(ge=1, le=65_536)]
+Weights = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+Resize = Literal["crop", "letterbox", "stretch", "pad"]  # as in Preprocess, which would bring torch with it
+Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
+Kind = Literal["constant", "step", "plateau", "cosine", "onecycle"]
+Loss = Literal["cross_entropy", "bce", "mse"]
+Precision = Literal["float32", "bf16"]
 
 
 class Recipe(BaseModel):
@@ -23,68 +31,45 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     # what
-    model: str = Field(description="name of an architecture (`striate models` lists them)")
-    data: str = Field(
-        description="name of a data set, a folder with one sub-folder per class, or a .csv/.jsonl manifest"
-    )
+    model: str = Field(min_length=1, description="name of an architecture (`striate models` lists them)")
+    data: str = Field(min_length=1, description="a data set's name, a folder of class folders, a .csv or .jsonl list")
     seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order, augmentation and dropout")
     # data
-    val_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the training images set apart where there is no val split"
-    )
+    val_share: float = Field(0.1, ge=0, lt=1, description="share of training images set apart where there is no val")
     group_by: str = Field("", description="regular expression; images whose key gives the same group stay in one split")
     # preprocessing
     size: int = Field(0, ge=0, le=4096, description="side of the square the network sees, pixels; 0: the model's own")
     channels: Literal["auto", "gray", "rgb"] = Field("auto", description="auto: as the images are")
-    resize: Literal["auto", "crop", "letterbox", "stretch", "pad"] = Field(
-        "auto", description="what gives where shapes differ"
-    )
-    interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
-        "bilinear", description="resampling filter"
-    )
+    resize: Auto | Resize = Field("auto", description="what gives where the shapes of image and network differ")
+    interpolation: Interpolation = Field("bilinear", description="resampling filter")
     augment: str = Field("auto", description="e.g. 'hflip crop:4'; auto: by the kind of data; none: as they are")
     # training
-    epochs: int | Auto = Field(
-        "auto", description="passes over the training images; auto: at least 20, and 1,500 steps"
-    )
-    batch: int | Auto = Field("auto", description="images a step; auto: 128, fewer for small sets")
+    epochs: Auto | Epochs = Field("auto", description="passes over the training images; auto: >= 20, and 1,500 steps")
+    batch: Auto | Images = Field("auto", description="images a step; auto: 128, fewer for small sets")
     accumulate: int = Field(1, ge=1, le=4096, description="batches whose gradients are added up before a step")
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adamw", description="update rule")
     lr: float = Field(0.002, gt=0, le=100, description="peak learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and rmsprop")
     nesterov: bool = Field(True, description="Nesterov's momentum in sgd")
     weight_decay: float = Field(0.01, ge=0, le=10, description="not on biases and norms; decoupled in adamw")
-    schedule: Literal["constant", "step", "plateau", "cosine", "onecycle"] = Field(
-        "cosine", description="how the rate changes"
-    )
+    schedule: Kind = Field("cosine", description="how the rate changes from step to step")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps in which the rate rises to lr")
     step_epochs: int = Field(30, ge=1, description="step: epochs between two divisions by ten")
-    patience: int = Field(
-        5, ge=1, description="plateau: epochs without a better val loss before the rate is divided by ten"
-    )
+    patience: int = Field(5, ge=1, description="plateau: epochs without a better val loss until the rate is divided")
     stop_after: int = Field(0, ge=0, description="stop after this many epochs without a better val accuracy; 0: never")
-    loss: Literal["auto", "cross_entropy", "bce", "mse"] = Field(
-        "auto", description="auto: bce for one output, else cross_entropy"
-    )
+    loss: Auto | Loss = Field("auto", description="auto: bce for one output, else cross_entropy")
     smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing: share given to all classes evenly")
-    class_weights: Literal["none", "balanced"] | list[float] = Field(
-        "none", description="weight of each class in the loss"
-    )
+    class_weights: Literal["none", "balanced"] | Weights = Field("none", description="of each class in the loss")
     clip: float = Field(0.0, ge=0, description="largest norm of the whole gradient; 0: not clipped")
     ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the moving average of weights; 0: none")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="of the network's arithmetic; auto: by the machine"
-    )
-    channels_last: bool | Auto = Field("auto", description="memory layout N H W C; auto: by the machine")
+    precision: Auto | Precision = Field("auto", description="of the network's arithmetic; auto: by the machine")
+    channels_last: Auto | bool = Field("auto", description="memory layout N H W C; auto: by the machine")
 
-    @model_validator(mode="after")
-    def _whole_numbers(self) -> "Recipe":
-        for name, value, most in (("epochs", self.epochs, 100_000), ("batch", self.batch, 65_536)):
-            if value != "auto" and not 1 <= value <= most:
-                raise ValueError(f"{name} = {value}: expected 'auto' or a whole number from 1 to {most}")
-        if isinstance(self.class_weights, list) and min(self.class_weights, default=0) <= 0:
-            raise ValueError(f"class_weights = {self.class_weights}: expected a number above zero for every class")
-        return self
+    @field_validator("model", "data", "group_by", "augment")
+    @classmethod
+    def _text(cls, value: str) -> str:
+        value.encode()  # a path of bytes that are no text could not be written down; UnicodeError is a ValueError
+        return value
 
     @classmethod
     def make(cls, values: Mapping[str, Any], where: str = "recipe") -> "Recipe":
@@ -98,19 +83,31 @@ class Recipe(BaseModel):
         missing = [name for name, field in known.items() if field.is_required() and name not in values]
         if missing:
             raise RecipeError(f"{where}: {' and '.join(missing)} must be given")
-        whole = {k: float(v) if type(v) is int and known[k].annotation is float else v for k, v in values.items()}
+        whole: dict[str, Any] = dict(values)
+        for key, value in values.items():
+            if type(value) is int and known[key].annotation is float:
+                whole[key] = float(value)
         try:
             return cls(**whole)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else ""
-            said = first["msg"].removeprefix("Value error, ")
-            detail = f"{name} = {values.get(name)!r}: {said[0].lower()}{said[1:]}" if name else said
-            raise RecipeError(f"{where}: {detail}") from None
+            name = str(error.errors()[0]["loc"][0])
+            value = values[name]
+            near = suggest(value, _words(known[name].annotation)) if isinstance(value, str) else ""
+            raise RecipeError(f"{where}: {name} = {value!r}: expected {expected(name)}{near}") from None
 
     def to_toml(self) -> str:
         """The recipe as a TOML file; `Recipe.read` gives it back."""
         return tomli_w.dumps(self.model_dump())
+
+
+def expected(name: str) -> str:
+    """What a setting may be.
+
+    >>> expected("epochs")
+    "'auto' or a whole number, at least 1, at most 100000"
+    """
+    field = Recipe.model_fields[name]
+    return " or ".join(_kinds(field.annotation, field.metadata))
 
 
 def read(path: Path, changes: Iterable[str] = ()) -> Recipe:
@@ -133,9 +130,10 @@ def parse(changes: Iterable[str]) -> dict[str, Any]:
         if key in values:
             raise RecipeError(f"--set {word!r}: {key} is given twice")
         try:
-            values[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key] = text
+            value = tomllib.loads(f"value = {text}")["value"]
+        except (tomllib.TOMLDecodeError, RecursionError):
+            value = text
+        values[key] = value if isinstance(value, bool | int | float | str | list) else text  # a folder 2024-01-01
     return values
 
 
@@ -147,5 +145,32 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: can't be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
+
+
+def _kinds(annotation: Any, limits: Iterable[Any] = ()) -> Iterator[str]:
+    """What a type takes, in words; `limits` are its range as annotations."""
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    if annotation in words:
+        said = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "min_length": "not empty"}
+        found = [said[key].format(getattr(limit, key)) for limit in limits for key in said if hasattr(limit, key)]
+        yield ", ".join([words[annotation], *found])
+    elif get_origin(annotation) is Annotated:
+        inner, *given = get_args(annotation)
+        yield from _kinds(inner, [limit for one in given for limit in one.metadata])
+    elif get_origin(annotation) is Literal:
+        yield from map(repr, get_args(annotation))
+    elif get_origin(annotation) is list:
+        (each,) = _kinds(get_args(annotation)[0])
+        yield f"for each class {each}"
+    else:
+        for choice in get_args(annotation):
+            yield from _kinds(choice)
+
+
+def _words(annotation: Any) -> list[str]:
+    """The names among what a type takes."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [word for choice in get_args(annotation) for word in _words(choice)]

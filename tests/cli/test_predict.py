@@ -20,8 +20,9 @@ def test_every_file_of_a_folder_gets_one_line_in_order(striate: Command, small_r
 
 
 def test_json_lines_and_csv_say_the_same_as_text(striate: Command, small_run: Path, digit_files: Path) -> None:
-    rows = [json.loads(line) for line in striate("predict", small_run, digit_files, "--json", "--top", 3).out.splitlines()]
-    table = list(csv.DictReader(io.StringIO(striate("predict", small_run, digit_files, "--csv", "--top", 3).out)))
+    asked = ("predict", small_run, digit_files, "--top", 3)
+    rows = [json.loads(line) for line in striate(*asked, "--json").out.splitlines()]
+    table = list(csv.DictReader(io.StringIO(striate(*asked, "--csv").out)))
     assert [row["file"] for row in rows] == [row["file"] for row in table]
     for row, line in zip(rows, table, strict=True):
         assert [one["class"] for one in row["top"]] == [line[f"class{i}"] for i in (1, 2, 3)]
@@ -44,7 +45,9 @@ def test_bad_files_are_named_at_the_end_and_good_ones_still_answered(
     assert "missing.png" in said.err
 
 
-def test_standard_input_may_be_an_image_or_a_list_of_paths(striate: Command, small_run: Path, digit_files: Path) -> None:
+def test_standard_input_may_be_an_image_or_a_list_of_paths(
+    striate: Command, small_run: Path, digit_files: Path
+) -> None:
     files = sorted(digit_files.iterdir())
     image = striate("predict", small_run, "-", stdin=files[0].read_bytes())
     assert image.code == 0, image.err

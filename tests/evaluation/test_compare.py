@@ -60,7 +60,7 @@ def test_counts_are_those_of_the_four_kinds_whatever_the_order_of_rows_and_class
     truth = np.array([0, 1, 0, 1, 0, 1])
     a = answers(np.array([1, 1, 1, 1, 0, 0], bool), truth)
     b = answers(np.array([1, 0, 0, 1, 1, 0], bool), truth)
-    order = np.array([5, 3, 1, 0, 2, 4])
+    order = np.array([0, 3, 4, 1, 2, 5])
     turned = Predictions(
         tuple(b.keys[i] for i in order), 1 - b.truth[order], b.probabilities[order][:, ::-1], ("b", "a"), "test"
     )

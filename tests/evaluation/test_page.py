@@ -22,7 +22,8 @@ VOID = {"meta", "br", "img"}
 HARMLESS = {
     "html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "aside", "figure", "div",
     "figcaption", "span", "p", "b", "h1", "h2", "h3", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr",
-    "th", "td", "small", "code", "bdi", "details", "summary", "img", "svg", "rect", "line", "circle", "path", "text", "g",
+    "th", "td", "small", "code", "bdi", "details", "summary", "img", "svg", "rect", "line", "circle", "path", "text",
+    "g",
 }  # fmt: skip
 PIXEL = bytes.fromhex("89504e470d0a1a0a")
 
@@ -100,8 +101,9 @@ COST = {"input": [1, 28, 28], "parameters": 61706, "macs": 416520, "weight_bytes
 def full(p: Predictions, **changes: object) -> Card:
     names = p.classes
     about = known(
-        p, quarantined=(Quarantined("bad.png", "train", "cut off"),), notes=("A note.",), fingerprint="ab" * 32, cost=COST,
-        recipe=RECIPE, environment={"torch": "2.13"}, made="2026-11-21", chosen_on="val", chosen_how="epoch 4 of 5",
+        p, quarantined=(Quarantined("bad.png", "train", "cut off"),), notes=("A note.",), fingerprint="ab" * 32,
+        cost=COST, recipe=RECIPE, environment={"torch": "2.13"}, made="2026-11-21", chosen_on="val",
+        chosen_how="epoch 4 of 5",
     )  # fmt: skip
     mirrored = replace(p, probabilities=p.probabilities[:, ::-1])
     values = {
@@ -181,8 +183,9 @@ def test_the_page_says_what_the_card_says() -> None:
         f"{worst.count} of {worst.images} “{worst.truth}” were called “{worst.predicted}”",
         "Grad-CAM at layer conv3", "nothing positive found", "1 file left out", "ab" * 32, "61,706 (247 kB)",
         "5 epochs in batches of 32 with AdamW, learning rate 0.002; cross-entropy loss; augmentation: hflip; seed 0.",
-        "417 thousand", "1 min 15 s", "Gray; 28x28.", "epoch 4 of 5", "kept: 4", "than ‘other run’ by", "lr: 0.1 here, 0.2 there",
-        "exact McNemar test", "Dividing the logits by", "A perfectly calibrated network would show about", "2026-11-21",
+        "417 thousand", "1 min 15 s", "Gray; 28x28.", "epoch 4 of 5", "kept: 4", "than ‘other run’ by",
+        "lr: 0.1 here, 0.2 there", "exact McNemar test", "Dividing the logits by", "2026-11-21",
+        "A perfectly calibrated network would show about",
     ):  # fmt: skip
         assert " ".join(words.split()) in text, words
     for one in card.cautions:
@@ -319,3 +322,23 @@ def test_a_recipe_that_is_not_known_is_not_made_up() -> None:
     assert recipe_sentence({}) == ""
     assert recipe_sentence({"epochs": 3}) == ""
     assert plain(None) == "none"
+
+
+@pytest.mark.parametrize(
+    ("boldness", "verdict"),
+    [(1.0, "can be taken at their word"), (3.0, "surer than it should be"), (0.3, "more often right than it says")],
+)
+def test_the_words_about_calibration_fit_a_network_that_was_made_so(boldness: float, verdict: str) -> None:
+    rng = np.random.default_rng(0)
+    z = 2 * rng.normal(size=(2000, 4))
+    exact = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    truth = (exact.cumsum(1) < rng.random((2000, 1))).sum(1).clip(max=3)
+    claimed = exact**boldness / (exact**boldness).sum(1, keepdims=True)
+    p = Predictions(tuple(map(str, range(2000))), truth, claimed, tuple("abcd"), "test")
+    text = Page(card_html(make_card(p, facts=known(p)))).text
+    said = [
+        one
+        for one in ("taken at their word", "surer than it should be", "more often right than it says")
+        if one in text
+    ]
+    assert said == [verdict.removeprefix("can be ")]

@@ -189,7 +189,8 @@ def test_a_split_is_predicted_in_order_whatever_the_batch_and_the_mode_stays(out
         progress=lambda done, of: calls.append((done, of)),
     )
     np.testing.assert_allclose(whole.probabilities, pieces.probabilities, rtol=1e-6)
-    assert calls == [(3, 10), (6, 10), (9, 10), (10, 10)]
+    assert calls[:2] == [(3, 10), (6, 10)]
+    assert calls[-1] == (10, 10)
     assert [m.training for m in module.modules()] == [True, True, False, True, True]
     assert whole.keys == split.keys
     x = PREPROCESS([split.images.read(i) for i in range(10)])

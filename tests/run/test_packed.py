@@ -28,8 +28,9 @@ DTYPES = [
 SMALL = {"model:conv.weight": torch.arange(6.0).reshape(2, 3), "model:step": torch.tensor(7), "b": torch.tensor([True])}
 HEADER = {"progress": {"step": 3, "loss": 1.25e-05, "rows": []}, "classes": ["cat", "chät"], "best": None}
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | finite | st.text(),
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
     max_leaves=8,
 )  # fmt: skip
@@ -101,15 +102,15 @@ def test_every_process_writes_the_same_bytes() -> None:
     code = (
         "import hashlib, torch\n"
         "from striate.run.packed import pack\n"
-        "names = {f'layer{i}.weight': torch.arange(float(i)) for i in set(map(str, range(1))) | {str(9)} for i in [int(i)]}\n"
-        "header = {k: sorted({'a', 'b', 'c'}) for k in {'x', 'y', 'z', 'classes'}}\n"
-        "print(hashlib.sha256(pack(names, header)).hexdigest())\n"
+        "tensors = {name: torch.arange(5.0) for name in {'a', 'b', 'c', 'layer.weight', 'layer.bias'}}\n"
+        "header = {key: 1 for key in {'x', 'y', 'z', 'classes', 'model'}}\n"
+        "print(hashlib.sha256(pack(tensors, header)).hexdigest())\n"
     )
     said = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
         ).stdout
-        for seed in ("0", "1", "2")
+        for seed in ("0", "1")
     }
     assert len(said) == 1
     assert len(said.pop().strip()) == 64
@@ -130,13 +131,14 @@ def believed(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]
     try:
         return unpack(path)
     except ArtefactError as error:
-        assert str(path) in str(error)
-        return None
+        said = str(error)
+    assert str(path) in said
+    return None
 
 
 def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path) -> None:
-    whole = pack(SMALL, HEADER)
-    assert len(whole) < 1000
+    tensors, header = {"w": torch.tensor([1.5, -2.0]), "n": torch.tensor(7)}, {"rows": [1.25e-05], "classes": ["chät"]}
+    whole = pack(tensors, header)
     alike = []
     for at in range(len(whole)):
         for bit in range(8):
@@ -144,8 +146,8 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path) -> None:
             damaged[at] ^= 1 << bit
             found = believed(tmp_path / "file", bytes(damaged))
             if found is not None:  # the same content, written differently: 1.25E-05 for 1.25e-05
-                assert same(found[0], SMALL)
-                assert found[1] == HEADER
+                assert same(found[0], tensors)
+                assert found[1] == header
                 alike.append(whole[at : at + 1])
     assert set(alike) <= {b"e"}
 
@@ -202,7 +204,7 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> N
         ({"striate": "{}"}, "SHA-256"),
         ({"striate": json.dumps({"sha256": "0" * 64})}, "SHA-256"),
         ({"striate": json.dumps({"sha256": None})}, "SHA-256"),
-        ({"striate": '{"loss": NaN}'}, ""),
+        ({"striate": '{"loss": NaN}'}, "SHA-256"),
     ],
 )
 def test_weights_of_somebody_else_are_refused_with_the_reason(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from striate.data.checks.finding import Finding, Group, Seen, found
 from striate.data.dataset import Dataset
 from striate.data.nearduplicates import NearDuplicates, near_duplicates
-from striate.data.record import THUMB, small
+from striate.data.record import CELLS, THUMB, small
 from striate.data.wording import plural
 
 LEAKED = "Nothing is removed; what is measured on such images flatters."
@@ -89,14 +89,14 @@ def _different(seen: Sequence[Seen]) -> list[Seen]:
     return list(first.values())
 
 
-def _small_pictures(ones: Sequence[Seen], dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """(N, 32, 32) and (N, 3): from the records or, where the images are in memory, from the pixels."""
-    thumbs, colours = np.empty((len(ones), THUMB, THUMB), np.uint8), np.empty((len(ones), 3))
+def _small_pictures(ones: Sequence[Seen], dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(N, 32, 32) and (N, 4, 4, 3): from the records or, where the images are in memory, from the pixels."""
+    thumbs, colours = np.empty((len(ones), THUMB, THUMB), np.uint8), np.empty((len(ones), CELLS, CELLS, 3), np.uint8)
     place = {role: {key: i for i, key in enumerate(split.keys)} for role, split in dataset.splits.items()}
     for row, one in enumerate(ones):
         if one.record.thumb:
             thumbs[row] = np.frombuffer(one.record.thumb, np.uint8).reshape(THUMB, THUMB)
-            colours[row] = one.record.colour
+            colours[row] = np.frombuffer(one.record.colour, np.uint8).reshape(CELLS, CELLS, 3)
         else:
             thumbs[row], colours[row] = small(dataset.splits[one.role].images.read(place[one.role][one.key]))
     return thumbs, colours

@@ -1,0 +1,29 @@
+"""Convolutions padded as TensorFlow does ("SAME"), for weights that were trained there.
+
+An output has ceil(side / stride) positions, and where the zeros that this takes can't be shared evenly, the extra one
+goes to the bottom and to the right. With stride 2 and an even side a 3×3 window so begins at the first pixel, where
+symmetric padding begins one before it: the same weights read other pixels, and give other logits.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SameConv2d(nn.Conv2d):
+    """(N, c_in, H, W) -> (N, c_out, ceil(H/stride), ceil(W/stride)) for any kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        top, bottom = self._zeros(x.shape[-2], axis=0)
+        left, right = self._zeros(x.shape[-1], axis=1)
+        return super().forward(functional.pad(x, (left, right, top, bottom)))
+
+    def _zeros(self, side: int, axis: int) -> tuple[int, int]:
+        """How many zeros go before and after an axis."""
+        stride, span = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+        zeros = max(0, (-(-side // stride) - 1) * stride + span - side)
+        return zeros // 2, zeros - zeros // 2
+
+
+def conv_same(c_in: int, c_out: int, k: int | tuple[int, int], stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """What `conv` is, padded as TensorFlow does; they differ where the stride is not 1."""
+    return SameConv2d(c_in, c_out, k, stride, groups=groups, bias=False)

@@ -17,13 +17,15 @@ def survive(model: Model, last: float) -> Model:
     parameters stay. What a block does then: `striate.blocks.wiring.Stochastic`.
 
     Source: Huang et al., "Deep Networks with Stochastic Depth", arXiv:1603.09382, equation 4 (there p_L = 0.5).
-    Raises: UsageError if `last` is no probability above 0.
+    Raises: UsageError if `last` is no probability above 0, or the model has no residual blocks.
     """
     if not 0 < last <= 1:
         raise UsageError(f"survival is {last!r}; expected a probability above 0 and up to 1 (the paper has 0.5)")
     if last == 1:
         return model
     blocks = [name for name, block in model.named_modules() if isinstance(block, Residual)]
+    if not blocks:
+        raise UsageError(f"survival is {last}, but the network has no residual blocks that could be left out")
     for number, name in enumerate(blocks, start=1):
         block = model.get_submodule(name)
         assert isinstance(block, Residual)

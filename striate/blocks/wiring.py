@@ -274,3 +274,56 @@ class Stochastic(Residual):
 
     def extra_repr(self) -> str:
         return f"survival={self.survival:.4g}"
+
+
+class Graph(Chain):
+    """Steps that read any earlier values by name, each given as (step, *names); y is the last one's value.
+
+    The general case, for cells that read two earlier states. The names of what the graph itself is given come first.
+
+    >>> net = Graph("x", "before", relu=(nn.ReLU(), "x"), y=(Concat(), "relu", "before"))
+    >>> net(torch.zeros(1, 2, 3, 3), torch.zeros(1, 4, 3, 3)).shape
+    torch.Size([1, 6, 3, 3])
+    """
+
+    def __init__(self, *inputs: str, **steps: tuple[Any, ...]) -> None:
+        known = set(inputs)
+        for name, (_, *sources) in steps.items():
+            if unknown := set(sources) - known:
+                raise ValueError(f"step {name} reads {', '.join(sorted(unknown))}, which no earlier step makes")
+            known.add(name)
+        super().__init__(**{name: step for name, (step, *_) in steps.items()})
+        self.inputs = inputs
+        self.sources: dict[str, tuple[str, ...]] = {name: tuple(sources) for name, (_, *sources) in steps.items()}
+        readers = {source: name for name, sources in self.sources.items() for source in sources}  # the last of each
+        self.read = {name: [s for s in self.sources[name] if readers[s] == name] for name in steps}
+
+    def forward(self, *given: Tensor) -> Tensor:
+        made = dict(zip(self.inputs, given, strict=True))
+        for name, sources in self.sources.items():
+            values = [made[source] for source in sources]
+            try:
+                made[name] = self._modules[name](*values)
+            except Exception as error:
+                _locate(error, name, self._modules[name], values[0], given[0])
+                raise
+            for source in self.read[name]:
+                made.pop(source, None)  # nothing reads it any more
+        return made[self.order[-1]]
+
+
+class Add(nn.Module):
+    """y = a + b + ..., a step of a `Graph`."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        y = values[0]
+        for value in values[1:]:
+            y = y + value
+        return y
+
+
+class Concat(nn.Module):
+    """y = cat(a, b, ...) over channels, a step of a `Graph`."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return torch.cat(values, dim=1)

@@ -1,12 +1,10 @@
 """`striate evaluate`: how good a run is, on images it was not trained on."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from striate.evaluation.card import Card
 
 
 def evaluate(
@@ -24,6 +22,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print card.json.")] = False,
 ) -> None:
     """Write predictions.csv, card.json and card.html: accuracy, mistakes, calibration, and how sure all of it is."""
+    from striate.cli.words import card_summary
     from striate.evaluation.job import evaluate as run_evaluation
 
     card = run_evaluation(
@@ -37,24 +36,8 @@ def evaluate(
         download=download,
         workers=workers,
     )
-    typer.echo(_json(card) if as_json else _summary(card, out or run))
-
-
-def _summary(card: "Card", folder: Path) -> str:
-    from striate.evaluation.job import PAGE
-
-    cautions = [f"  {'!' if one.grave else '-'} {one.text}" for one in card.cautions]
-    worst = [
-        f"  {one.count} of {one.images} '{one.truth}' called '{one.predicted}'" for one in card.metrics.confusions()[:3]
-    ]
-    beside = [
-        f"  {100 * one.paired.difference:+.1f} points against {one.name} (exact McNemar p = {one.paired.p:.2g})"
-        for one in card.compared
-    ]
-    return "\n".join([card.headline, *cautions, *worst, *beside, f"The card is in {folder / PAGE}"])
-
-
-def _json(card: "Card") -> str:
-    import json
-
-    return json.dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(
+        json.dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        if as_json
+        else card_summary(card, out or run)
+    )

@@ -62,8 +62,9 @@ def train(
     if not no_evaluate:
         from striate.evaluation.job import evaluate as run_evaluation
 
-        card = run_evaluation(trained.folder, data_dir=data_dir, workers=workers)
+        with listener(quiet=quiet) as report:
+            card = run_evaluation(trained.folder, data_dir=data_dir, workers=workers, progress=report.prepare)
         if not quiet:
-            typer.echo(card_summary(card, trained.folder, as_json=False))
+            typer.echo(card_summary(card, trained.folder))
     if not quiet:
         typer.echo(what_next(trained.folder, evaluated=not no_evaluate))

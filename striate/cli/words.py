@@ -1,6 +1,5 @@
 """What the words on a command line mean, and what is said after a command."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,9 +58,16 @@ def what_next(run: Path, *, evaluated: bool) -> str:
     return "\n".join(lines)
 
 
-def card_summary(card: "Card", folder: Path, *, as_json: bool) -> str:
-    """The headline, its cautions, and where the rest is; or card.json."""
-    if as_json:
-        return json.dumps(card.to_json(), indent=2, ensure_ascii=False)
-    cautions = [f"  {'caution' if caution.grave else 'note'}: {caution.text}" for caution in card.cautions]
-    return "\n".join([card.headline, *cautions, f"The whole card: {folder}/card.html"])
+def card_summary(card: "Card", folder: Path) -> str:
+    """The headline, what to know before believing it, the worst confusions, other runs, and where the card is."""
+    from striate.evaluation.job import PAGE
+
+    cautions = [f"  {'!' if one.grave else '-'} {one.text}" for one in card.cautions]
+    worst = [
+        f"  {one.count} of {one.images} '{one.truth}' called '{one.predicted}'" for one in card.metrics.confusions()[:3]
+    ]
+    beside = [
+        f"  {100 * one.paired.difference:+.1f} points against {one.name} (exact McNemar p = {one.paired.p:.2g})"
+        for one in card.compared
+    ]
+    return "\n".join([card.headline, *cautions, *worst, *beside, f"The card is in {folder / PAGE}"])

@@ -7,8 +7,9 @@ Differs: the paper prints images of 224×224, but its 55×55 needs 227×227. `al
 and 5 see only the maps of their own GPU (groups). `alexnet_onetower` is the lectures' table, without GPUs;
 `alexnet_deck_table` is the same taken literally, with no pooling between C7 and F8, which triples the weights: for
 comparison, not for use. `alexnet_torchvision` is narrower, without response normalisation, and takes any size.
-Names are Caffe's, and torchvision's in its form: published weights load. First weights: normal, deviation 0.01; bias
-1 in layers 2, 4, 5 and the hidden linear ones, so that the ReLUs begin open, else 0; torchvision's as torch makes them.
+Names are Caffe's, and torchvision's in its form: published weights load (Caffe's networks had 1 in place of the 2 of
+the response normalisation). First weights: normal, deviation 0.01; bias 1 in layers 2, 4, 5 and the hidden linear
+ones, so that the ReLUs begin open, else 0; torchvision's form as torch makes them.
 """
 
 from functools import partial
@@ -26,7 +27,7 @@ def overlap() -> nn.MaxPool2d:
 
 
 def respond() -> nn.LocalResponseNorm:
-    """x / (2 + 1e-4 · sum over 5 channels of x²)^0.75 (section 3.3); torch's alpha multiplies the mean, hence 5e-4."""
+    """Section 3.3: y = x / (2 + 1e-4 · sum over 5 channels of x²)^0.75; torch's alpha multiplies the mean: 5e-4."""
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
@@ -75,7 +76,7 @@ def alexnet_torchvision(num_classes: int, in_chans: int) -> Chain:
 for name, gpus, pooled, smallest, about in [
     ("alexnet_2gpu",       2, True,  67, "ReLU, dropout and two GPUs: the network that won ImageNet in 2012."),
     ("alexnet_onetower",   1, True,  67, "AlexNet as the lectures' table has it: one tower, no groups."),
-    ("alexnet_deck_table", 1, False, 67, "The lectures' table literally, the last pooling left out: 201.8 M weights."),
+    ("alexnet_deck_table", 1, False, 35, "The lectures' table literally, the last pooling left out: 201.8 M weights."),
 ]:  # fmt: skip
     register(Entry(name, partial(alexnet, gpus, pooled), year=2012, paper="doi:10.1145/3065386", about=about,
         input=(3, 227, 227), classes=1000, head="fc8", stem="conv1", look="relu5",

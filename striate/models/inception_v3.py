@@ -2,10 +2,12 @@
 
 Szegedy, Vanhoucke, Ioffe, Shlens & Wojna, "Rethinking the Inception Architecture for Computer Vision", 2015,
 arXiv:1512.00567, table 1 and figures 5 to 7 and 10.
-Differs: the widths are not in the paper; these are of the graph that was published with it (its table 1 has a 3×3 for
-the 1×1 of `Conv2d_3b_1x1`). `inception_v2_table1` is that table, and a reading of it: its sizes are printed, its
-widths are guessed to be v3's, and its counts of blocks (3, 5, 2) to include the two that halve. Average pooling counts the zeros of the padding, which TensorFlow does not. Names are
-torchvision's; its weights load. First weights: normal, deviation 0.1; the auxiliary head's 0.01 and 0.001.
+Differs: the widths are not in the paper; v3's are those of the graph that was published with it (where table 1 has a
+3×3 for the 1×1 of `Conv2d_3b_1x1`). `inception_v2_table1` is that table and a reading of it: its sizes are printed;
+that its widths are v3's, and that its counts of blocks (3, 5, 2) include the two that halve, is guessed. It takes 5.7
+billion multiply-adds, as v3 does; the paper prints 3.8 and, with the 7×7 factorised, 4.8. Average pooling counts the
+zeros of the padding, which TensorFlow does not. Names are torchvision's; its weights load.
+First weights: normal, deviation 0.1; the auxiliary head's 0.01 and 0.001.
 """
 
 from typing import NamedTuple

@@ -54,7 +54,7 @@ def nin_imagenet(num_classes: int, in_chans: int) -> Chain:
 
 register(Entry("nin_cifar10", nin_cifar10, year=2013, paper="arXiv:1312.4400",
     about="1×1 convolutions behind each window, and the mean of a map as a class's logit.",
-    input=(3, 32, 32), classes=10, head="cccp6", stem="conv1", look="relu3"))  # fmt: skip
+    input=(3, 32, 32), classes=10, head="cccp6", stem="conv1", look="relu3", smallest=4))  # fmt: skip
 register(Entry("nin_imagenet", nin_imagenet, year=2014, paper="arXiv:1312.4400",
     about="Network in Network at ImageNet's size, as in Caffe's model zoo.",
-    input=(3, 224, 224), classes=1000, head="cccp8", stem="conv1", look="relu10"))  # fmt: skip
+    input=(3, 224, 224), classes=1000, head="cccp8", stem="conv1", look="relu10", smallest=39))  # fmt: skip

@@ -40,7 +40,7 @@ def simple(c_in: int, c: int) -> nn.Module:
     return ResidualPaths(nn.Identity(), nn.Identity(), squeeze_expand(c_in, c)) if c_in == c else fire(c_in, c)
 
 
-def complex_(c_in: int, c: int) -> nn.Module:
+def projected(c_in: int, c: int) -> nn.Module:
     """With x added, through a 1×1 where the number of channels grows.  (N, c_in, H, W) -> (N, c, H, W)"""
     shortcut = nn.Identity() if c_in == c else nn.Conv2d(c_in, c, 1)
     return ResidualPaths(shortcut, nn.Identity(), squeeze_expand(c_in, c))
@@ -85,16 +85,17 @@ def squeezenet1_1(num_classes: int, in_chans: int) -> Chain:
         fire(256, 384), fire(384, 384), fire(384, 512), fire(512, 512)), num_classes)  # fmt: skip
 
 
-for name, smallest, build, about in [
+FORMS: list[tuple[str, int, Callable[..., nn.Module], str]] = [
     ("squeezenet1_0", 21, partial(squeezenet1_0, fire),
      "Few, mostly 1×1 filters reach AlexNet's accuracy with 50 times fewer weights."),
     ("squeezenet1_1", 17, squeezenet1_1,
      "SqueezeNet with a smaller first window and earlier pooling: 2.4 times fewer operations."),
     ("squeezenet_simple_bypass", 21, partial(squeezenet1_0, simple),
      "SqueezeNet with every second Fire module's input added to its output."),
-    ("squeezenet_complex_bypass", 21, partial(squeezenet1_0, complex_),
+    ("squeezenet_complex_bypass", 21, partial(squeezenet1_0, projected),
      "SqueezeNet with every Fire module bypassed, by a 1×1 convolution where channels grow."),
-]:  # fmt: skip
+]  # fmt: skip
+for name, smallest, build, about in FORMS:
     register(Entry(name, build, year=2016, paper="arXiv:1602.07360", about=about,
         input=(3, 224, 224), classes=1000, head="classifier.1", stem="features.0", look="features",
         smallest=smallest))  # fmt: skip

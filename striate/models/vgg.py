@@ -54,17 +54,20 @@ C      = "64 64 pool   128 128 pool 256 256 256:1 pool     512 512 512:1 pool   
 D      = "64 64 pool   128 128 pool 256 256 256 pool       512 512 512 pool       512 512 512 pool"  # fmt: skip
 E      = "64 64 pool   128 128 pool 256 256 256 256 pool   512 512 512 512 pool   512 512 512 512 pool"  # fmt: skip
 
-for name, table, last, about in [
-    ("vgg11",    A,     19, "Configuration A: eight 3×3 convolutions, three linear layers."),
-    ("vgg_alrn", A_LRN, 20, "Configuration A-LRN: A with response normalisation, which did not help."),
-    ("vgg13",    B,     23, "Configuration B: two 3×3 convolutions at each size see as far as one 5×5."),
-    ("vgg_c",    C,     29, "Configuration C: 1×1 convolutions add depth without seeing farther."),
-    ("vgg16",    D,     29, "Configuration D: depth from small windows alone; features that served a decade."),
-    ("vgg19",    E,     35, "Configuration E: the deepest, 19 layers with weights; no better than 16."),
+for name, table, convs, about in [
+    ("vgg11",    A,     8,  "Configuration A: eight 3×3 convolutions, three linear layers."),
+    ("vgg_alrn", A_LRN, 8,  "Configuration A-LRN: A with response normalisation, which did not help."),
+    ("vgg13",    B,     10, "Configuration B: two 3×3 convolutions at each size see as far as one 5×5."),
+    ("vgg_c",    C,     13, "Configuration C: 1×1 convolutions add depth without seeing farther."),
+    ("vgg16",    D,     13, "Configuration D: depth from small windows alone; features that served a decade."),
+    ("vgg19",    E,     16, "Configuration E: the deepest, 19 layers with weights; no better than 16."),
 ]:  # fmt: skip
-    for form, note in (("", about), ("_bn", about.replace(":", " with batch normalisation:", 1))):
-        if name + form == "vgg_alrn_bn":
-            continue
-        register(Entry(name + form, partial(vgg, table, bool(form)), year=2014, paper="arXiv:1409.1556", about=note,
-            input=(3, 224, 224), classes=1000, head="classifier.6", stem="features.0",
-            look=f"features.{last + bool(form) * 0}", smallest=32))  # fmt: skip
+    last = len(table.split()) + convs - 2  # the ReLU before the last pooling
+    register(Entry(name, partial(vgg, table, False), year=2014, paper="arXiv:1409.1556", about=about,
+        input=(3, 224, 224), classes=1000, head="classifier.6", stem="features.0", look=f"features.{last}",
+        smallest=32))  # fmt: skip
+    if table != A_LRN:
+        register(Entry(f"{name}_bn", partial(vgg, table, True), year=2014, paper="arXiv:1409.1556",
+            about=f"{about.partition(':')[0]} with batch normalisation, added when that was known.",
+            input=(3, 224, 224), classes=1000, head="classifier.6", stem="features.0", look=f"features.{last + convs}",
+            smallest=32))  # fmt: skip

@@ -21,7 +21,7 @@ def overlap(ceil: bool) -> nn.MaxPool2d:
 
 
 def respond() -> nn.LocalResponseNorm:
-    """x / (2 + 1e-4 · sum over 5 channels of x²)^0.75; torch's alpha multiplies the mean, hence 5e-4."""
+    """AlexNet's: y = x / (2 + 1e-4 · sum over 5 channels of x²)^0.75; torch's alpha multiplies the mean: 5e-4."""
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
@@ -53,4 +53,4 @@ for name, widths, about in [
 ]:  # fmt: skip
     register(Entry(name, partial(zfnet, *widths), year=2013, paper="arXiv:1311.2901", about=about,
         input=(3, 224, 224), classes=1000, head="fc8", stem="conv1", look="relu5",
-        smallest=1, fixed_size=True))  # fmt: skip
+        smallest=63, fixed_size=True))  # fmt: skip

@@ -205,6 +205,7 @@ def _data(recipe: Recipe, options: Options, report: Report) -> Screened:
         val_share=recipe.val_share,
         group_by=recipe.group_by or None,
         seed=recipe.seed,
+        progress=lambda file, done, of: report.prepare(f"downloading {file}", done, of),
     )
     screened = screen(dataset, progress=lambda done, of: report.prepare("reading images", done, of))
     for note in screened.dataset.notes:

@@ -89,7 +89,8 @@ def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor])
     try:
         for m in layers:
             hooks += [m.register_forward_hook(after), m.register_full_backward_hook(back)]
-        value = loss(module(images))
+        # an input with a gradient, for a backward hook on the first layer warns where there is none
+        value = loss(module(images.detach().requires_grad_(torch.is_grad_enabled())))
         if not forward and not _not_finite(value) and value.requires_grad:
             gradients = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
             for name, gradient in zip(trained, gradients, strict=True):

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.data.pictures import Array, bmp, chunk, drawn, encoded, exif, gif, png, with_segment
 from PIL import Image, ImageOps
 
 from striate.data.decode import Facts, Limits, decode, looks_like_an_image, printable, read_image
 from striate.errors import ImageError, ImageTooLarge, UnsupportedImage, UsageError
+from tests.data.pictures import Array, bmp, chunk, drawn, encoded, exif, gif, png, with_segment
 
 WHITE = (255, 255, 255)
 RNG = np.random.default_rng(7)

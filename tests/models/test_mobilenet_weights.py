@@ -11,8 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -110,19 +113,28 @@ def from_keras(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def accuracy(model: nn.Module, described: dict[str, Any], samples: Path) -> tuple[float, float]:
+def centre(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The central 87.5 %, (H, W, 3) -> (size, size, 3), rounded where the stated figures had it rounded.
+
+    With a crop that begins one pixel later they are up to 0.6 points lower, at 128 pixels.
+    """
+    picture, short = Image.fromarray(image), round(size / 0.875)
+    scale = short / min(picture.size)
+    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR)
+    left, top = (picture.width - size) // 2, (picture.height - size) // 2
+    return np.asarray(picture.crop((left, top, left + size, top + size)))
+
+
+def accuracy(model: nn.Module, size: int, samples: Path) -> tuple[float, float]:
     """Top-1 and top-5, per cent, on the 1,000 photographs whose short side is 256 pixels."""
-    height, width = described["preprocessing"]["size"]
-    preprocess = Preprocess(
-        size=(height, width), resize="crop", short_side=round(height / 0.875), mean=(0.5,) * 3, std=(0.5,) * 3
-    )
+    preprocess = Preprocess(size=(size, size), resize="stretch", mean=(0.5,) * 3, std=(0.5,) * 3)
     rows = [line.split("\t") for line in (samples / "labels.tsv").read_text().splitlines()]
     path, index = rows[0].index("path"), rows[0].index("index")
     model = model.to(memory_format=torch.channels_last)
     ranks = []
     for start in range(1, len(rows), 32):
         batch = rows[start : start + 32]
-        x = preprocess([read_image(samples / row[path]).pixels for row in batch])
+        x = preprocess([centre(read_image(samples / row[path]).pixels, size) for row in batch])
         labels = torch.tensor([int(row[index]) for row in batch])
         with torch.inference_mode():
             logits = model(x.contiguous(memory_format=torch.channels_last))
@@ -145,7 +157,7 @@ def test_the_accuracy_on_the_samples_is_the_stated_one(shared: Path, file: str) 
         assert all(name.endswith("num_batches_tracked") for name in missing)
         assert not unexpected
     stated = described["measured"]["imagenet_samples_resized"]
-    top1, top5 = accuracy(model, described, shared / "data" / "imagenet_samples")
+    top1, top5 = accuracy(model, described["preprocessing"]["size"][0], shared / "data" / "imagenet_samples")
     print(f"{file}: top-1 {top1:.1f} (stated {stated['top1']}), top-5 {top5:.1f} (stated {stated['top5']})")
     assert math.isclose(top1, stated["top1"], abs_tol=0.3)
     assert math.isclose(top5, stated["top5"], abs_tol=0.3)

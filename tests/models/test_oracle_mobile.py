@@ -51,27 +51,34 @@ def timm(torchvision: ModuleType) -> ModuleType:
 
 
 def randomised(model: nn.Module) -> nn.Module:
-    """The model in evaluation, its norms with statistics and weights of their own."""
+    """The model in evaluation, its norms with weights of their own and the statistics of random images.
+
+    With statistics that are random, too, a deep network gives the same logits for every image, to five digits.
+    """
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2, generator=generator)
-            elif tensor.is_floating_point() and tensor.ndim < 2:
-                tensor.uniform_(-0.5, 0.5, generator=generator)
-                if name.endswith("weight"):
-                    tensor.add_(1)
-            elif tensor.ndim == 4:  # so that the signal neither vanishes nor grows
-                tensor.normal_(0, tensor[0].numel() ** -0.5, generator=generator)
+        for layer in model.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.uniform_(0.5, 1.5, generator=generator)
+                layer.bias.uniform_(-0.5, 0.5, generator=generator)
+                layer.momentum = 1.0  # all of the next batch's
+        model.train()(images(8, 64, 80, seed=4))
     return model.eval()
 
 
-def relative(ours: nn.Module, theirs: Any, shape: tuple[int, ...] = (2, 3, 64, 80)) -> float:
+def images(n: int, h: int, w: int, seed: int) -> Tensor:
+    """Random in coarse patches, so that they differ by more than noise."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(n, 3, 4, 4, generator=generator)
+    return F.interpolate(coarse, (h, w), mode="bilinear") + 0.5 * torch.randn(n, 3, h, w, generator=generator)
+
+
+def relative(ours: nn.Module, theirs: Any, sides: tuple[int, int] = (64, 80)) -> float:
     """The largest difference of the logits on random images, relative to the largest logit."""
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    x = images(2, *sides, seed=3)
     with torch.no_grad():
         a, b = ours.eval()(x), theirs(x)
-    assert (b[0] - b[1]).abs().max() > 1e-2 * b.abs().max()  # what is compared depends on the image
+    assert (b[0] - b[1]).abs().max() > 0.1 * b.abs().max()  # what is compared depends on the image
     found = ((a - b).abs().max() / b.abs().max()).item()
     print(f"largest relative difference {found:.1e}")
     return found
@@ -121,7 +128,7 @@ def test_the_tensorflow_form_is_timms_with_that_padding(
     theirs = randomised(timm.create_model(f"tf_efficientnet_{form[0]}", pretrained=False))
     ours = efficientnet(*form[1:], 0.2, 1e-5, 0.1, 1000, 3, tensorflow=True)
     in_order(ours, theirs)
-    assert relative(ours, theirs, (2, 3, *sides)) < 1e-5
+    assert relative(ours, theirs, sides) < 1e-5
 
 
 def test_the_tensorflow_form_reads_other_pixels(torchvision: ModuleType) -> None:

@@ -1,10 +1,11 @@
 # Every target sets itself up in .venv, once; it installs again when pyproject.toml or constraints.txt changes.
 #   another interpreter       make test PYTHON=python3.12
 #   arguments for pytest      make test ARGS="-k corridor"
-#   arguments for benchmarks  make bench ARGS="--rounds 1"
+#   arguments for benchmarks  make bench ARGS="--rounds 1" KERAS_PYTHON=../keras-venv/bin/python
 
 PYTHON ?= python3
 ARGS ?=
+KERAS_PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -48,7 +49,9 @@ docs: $(INSTALLED)-docs  ## the documentation as HTML, in docs/_build/html
 	@echo "Read docs/_build/html/index.html"
 
 bench: $(INSTALLED)  ## side-by-side measurements; tables here, JSON in benchmarks/results/
-	@for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json $(ARGS) || exit 1; done
+	@for name in $(BENCHMARKS); do \
+	    case $$name in train_speed) keras='$(if $(KERAS_PYTHON),--keras-python $(KERAS_PYTHON))';; *) keras=;; esac; \
+	    $(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json $$keras $(ARGS) || exit 1; done
 
 oracles: $(INSTALLED)-oracles  ## independent implementations to test against, beside the CPU build of torch
 	@echo "Installed. \`make test-all\` compares with them."

@@ -27,3 +27,31 @@ class SameConv2d(nn.Conv2d):
 def conv_same(c_in: int, c_out: int, k: int | tuple[int, int], stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """What `conv` is, padded as TensorFlow does; they differ where the stride is not 1."""
     return SameConv2d(c_in, c_out, k, stride, groups=groups, bias=False)
+
+
+class SameMaxPool2d(nn.MaxPool2d):
+    """The largest in each window, padding left out.  (N, C, H, W) -> (N, C, ceil(H/stride), ceil(W/stride))"""
+
+    def __init__(self, k: int, stride: int) -> None:
+        super().__init__(k, stride)
+        self.k, self.step = k, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(_pad_same(x, self.k, self.step, float("-inf")))
+        return y
+
+
+class SameAvgPool2d(nn.AvgPool2d):
+    """The mean of each window, padding counted as zeros.  (N, C, H, W) -> (N, C, ceil(H/stride), ceil(W/stride))"""
+
+    def __init__(self, k: int, stride: int) -> None:
+        super().__init__(k, stride)
+        self.k, self.step = k, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(_pad_same(x, self.k, self.step, 0.0))
+
+
+def _pad_same(x: Tensor, k: int, stride: int, value: float) -> Tensor:
+    h, w = (max(0, (-(-side // stride) - 1) * stride + k - side) for side in x.shape[-2:])
+    return functional.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2), value=value)

@@ -19,7 +19,7 @@ def survive(model: Model, last: float) -> Model:
     Source: Huang et al., "Deep Networks with Stochastic Depth", arXiv:1603.09382, equation 4 (there p_L = 0.5).
     Raises: UsageError if `last` is no probability above 0, or the model has no residual blocks.
     """
-    if not 0 < last <= 1:
+    if not (isinstance(last, int | float) and 0 < last <= 1):
         raise UsageError(f"survival is {last!r}; expected a probability above 0 and up to 1 (the paper has 0.5)")
     if last == 1:
         return model

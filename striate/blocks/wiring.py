@@ -185,6 +185,8 @@ class Taps(Chain):
 
     def __init__(self, outputs: Callable[..., tuple[Tensor, ...]], aside: dict[str, str], **named: nn.Module) -> None:
         super().__init__(**named)
+        if absent := aside.keys() - named.keys():
+            raise ValueError(f"no step is called {', '.join(sorted(absent))}")
         self.outputs, self.aside = outputs, dict(aside)
 
     def forward(self, x: Tensor) -> Any:  # the outputs in training, else a Tensor

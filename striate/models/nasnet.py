@@ -3,50 +3,25 @@
 Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for Scalable Image Recognition", 2017,
 arXiv:1707.07012, figures 2 and 4; what the figures leave open is as in the code that was published with it.
 A cell reads two earlier states, h (the last) and p (the one before), and makes five sums of two.
-Differs: no scheduled drop path and no auxiliary head. Where the image's side is even, TensorFlow's padding of windows
-that halve is larger at the far end; so it is here. Names are timm's; its weights load (`nasnet_a_large`).
+Differs: no scheduled drop path and no auxiliary head. Windows that halve are padded as in TensorFlow, at the far end
+first (Keras pads its poolings otherwise). Names are timm's; its weights load (`nasnet_a_large`).
+`nasnet_cifar` is the form for CIFAR-10, 3.3 million parameters as printed. NASNet-B and C are not here: their cells
+are published as drawings only.
 First weights: normal, deviation 0.1, as for Inception v3; the paper gives none.
 """
 
 from functools import partial
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from striate.blocks.initial import truncated_normal
 from striate.blocks.layers import conv, norm
-from striate.blocks.same import conv_same
+from striate.blocks.same import SameAvgPool2d, SameMaxPool2d, conv_same
 from striate.blocks.wiring import Add, Chain, Concat, Graph
 from striate.models.registry import Entry, register
 
 Steps = dict[str, tuple[object, ...]]  # of a graph: name -> (step, *names that it reads)
 Side = tuple[object, str] | str  # a step and the state that it reads, or a state as it is
-
-
-def padded(x: Tensor, value: float) -> Tensor:
-    """Room for 3×3 windows of stride 2 to begin at every second position, an odd pixel more at the far end."""
-    (top, bottom), (left, right) = ((side % 2, 1) for side in x.shape[2:])
-    return functional.pad(x, (left, right, top, bottom), value=value)
-
-
-class HalvingMaxPool(nn.MaxPool2d):
-    """The largest of 3×3.  (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))"""
-
-    def __init__(self) -> None:
-        super().__init__(3, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(padded(x, float("-inf")))
-
-
-class HalvingAvgPool(nn.AvgPool2d):
-    """The mean of 3×3, padding counted as zeros.  (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))"""
-
-    def __init__(self) -> None:
-        super().__init__(3, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(padded(x, 0.0))
 
 
 def average() -> nn.AvgPool2d:
@@ -111,10 +86,10 @@ def reduction(
     """Figure 4, right.  (N, ., H, W), before -> (N, 4c, ceil(H/2), ceil(W/2))"""
     return Graph(*inputs, **fitted, **sums(
         ((sep(c, 5, 2), h),             (sep(c, 7, 2, c_p), p)),
-        ((HalvingMaxPool(), h),         (sep(c, 7, 2, c_p), p)),
-        ((HalvingAvgPool(), h),         (sep(c, 5, 2, c_p), p)),
+        ((SameMaxPool2d(3, 2), h),         (sep(c, 7, 2, c_p), p)),
+        ((SameAvgPool2d(3, 2), h),         (sep(c, 5, 2, c_p), p)),
         ("comb_iter_1",                 (average(), "comb_iter_0")),
-        ((sep(c, 3), "comb_iter_0"),    (HalvingMaxPool(), h))),
+        ((sep(c, 3), "comb_iter_0"),    (SameMaxPool2d(3, 2), h))),
         cell=(Concat(), *(f"comb_iter_{i}" for i in range(1, 5))))  # fmt: skip
 
 
@@ -123,21 +98,13 @@ def both(c_h: int, c_p: int, c: int) -> Steps:
     return dict(conv_prev_1x1=(fit(c_p, c), "before"), conv_1x1=(fit(c_h, c), "x"))
 
 
-def nasnet(n: int, last: int, stem: int, around: bool, num_classes: int, in_chans: int) -> Graph:
-    """NASNet-A (n @ last): three stages of n normal cells.  (N, 3, H, W) -> (N, 1000) logits.  H, W are halved 5 times.
+def stack(n: int, c: int, steps: Steps, width: dict[str, int], around: bool, num_classes: int) -> Graph:
+    """Three stages of n normal cells of c, 2c and 4c channels upon a stem, of which the last two states are in width.
 
     `around` tells what the first cell after a reduction reads as p: the state that the reduction cell read as p,
     or the one that it read as h.
     """
-    c = last // 24
-    states = ["cell_stem_0", "cell_stem_1"]
-    steps: Steps = dict(
-        conv0=(Chain(conv=nn.Conv2d(in_chans, stem, 3, 2, bias=False), bn=norm(stem, 0.001)), "images"),
-        cell_stem_0=(reduction(c // 4, dict(conv_1x1=(fit(stem, c // 4), "x")),
-                               "conv_1x1", "x", stem, ("x",)), "conv0"),
-        cell_stem_1=(reduction(c // 2, dict(conv_1x1=(fit(c, c // 2), "x")) | fit_halved("before", stem, c // 2),
-                               "conv_1x1", "final_path_bn"), "cell_stem_0", "conv0"))  # fmt: skip
-    width = {"cell_stem_0": c, "cell_stem_1": 2 * c}
+    states = [*width][-2:]
     for stage in range(3):
         if stage:
             h, p, c = states[-1], states[-2], 2 * c
@@ -146,10 +113,10 @@ def nasnet(n: int, last: int, stem: int, around: bool, num_classes: int, in_chan
             steps[name], width[name] = (cell, h, p), 4 * c
             states = [*states[: -1 if around else None], name]
         for i in range(n):
-            h, p, name = states[-1], states[-2], f"cell_{6 * stage + i}"
-            if i == 0:
-                first = dict(conv_1x1=(fit(width[h], c), "x")) | fit_halved("before", width[p], c)
-                cell = normal(c, first, "conv_1x1", "final_path_bn")
+            h, p, name = states[-1], states[-2 if len(states) > 1 else -1], f"cell_{6 * stage + i}"
+            if i == 0 and len(states) > 1:  # p is twice as large
+                fitted = dict(conv_1x1=(fit(width[h], c), "x")) | fit_halved("before", width[p], c)
+                cell = normal(c, fitted, "conv_1x1", "final_path_bn")
             else:
                 cell = normal(c, both(width[h], width[p], c), "conv_1x1", "conv_prev_1x1")
             steps[name], width[name] = (cell, h, p), 6 * c
@@ -157,7 +124,26 @@ def nasnet(n: int, last: int, stem: int, around: bool, num_classes: int, in_chan
     return truncated_normal(Graph("images", **steps,
         act=(nn.ReLU(), states[-1]), global_pool=(nn.AdaptiveAvgPool2d(1), "act"),
         flatten=(nn.Flatten(), "global_pool"), dropout=(nn.Dropout(0.5), "flatten"),
-        last_linear=(nn.Linear(last, num_classes), "dropout")), 0.1)  # fmt: skip
+        last_linear=(nn.Linear(6 * c, num_classes), "dropout")), 0.1)  # fmt: skip
+
+
+def nasnet(n: int, last: int, stem: int, around: bool, num_classes: int, in_chans: int) -> Graph:
+    """NASNet-A (n @ last) for ImageNet.  (N, 3, H, W) -> (N, 1000) logits.  H and W are halved five times."""
+    c = last // 24
+    steps: Steps = dict(
+        conv0=(Chain(conv=nn.Conv2d(in_chans, stem, 3, 2, bias=False), bn=norm(stem, 0.001)), "images"),
+        cell_stem_0=(reduction(c // 4, dict(conv_1x1=(fit(stem, c // 4), "x")),
+                               "conv_1x1", "x", stem, ("x",)), "conv0"),
+        cell_stem_1=(reduction(c // 2, dict(conv_1x1=(fit(c, c // 2), "x")) | fit_halved("before", stem, c // 2),
+                               "conv_1x1", "final_path_bn"), "cell_stem_0", "conv0"))  # fmt: skip
+    return stack(n, c, steps, {"cell_stem_0": c, "cell_stem_1": 2 * c}, around, num_classes)
+
+
+def nasnet_cifar(n: int, last: int, num_classes: int, in_chans: int) -> Graph:
+    """NASNet-A (n @ last) for CIFAR-10.  (N, 3, H, W) -> (N, 10) logits.  H and W are halved twice."""
+    c = last // 24
+    steps: Steps = dict(conv0=(Chain(conv=conv(in_chans, 3 * c, 3), bn=norm(3 * c, 0.001)), "images"))
+    return stack(n, c, steps, {"conv0": 3 * c}, False, num_classes)
 
 
 for name, n, last, stem, around, side, aliases in [  # the paper's tables 2 and 3
@@ -167,4 +153,4 @@ for name, n, last, stem, around, side, aliases in [  # the paper's tables 2 and 
     register(Entry(name, partial(nasnet, n, last, stem, around), year=2017, paper="arXiv:1707.07012",
         about="Cells that were found by search on small images, and stacked for large ones.",
         input=(3, side, side), classes=1000, head="last_linear", stem="conv0.conv", look="act",
-        smallest=33, aliases=aliases))  # fmt: skip
+        smallest=3, aliases=aliases))  # fmt: skip

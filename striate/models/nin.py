@@ -4,19 +4,29 @@ Lin, Chen & Yan, "Network In Network", 2013, arXiv:1312.4400, figure 2. It intro
 each class's map as its logit (global average pooling).
 Differs: the paper prints no widths. Those for CIFAR-10 are of the authors' configuration files, those for ImageNet of
 the network in Caffe's model zoo, made later. The last 1×1 has a ReLU, as there. Names are Caffe's.
-First weights: He normal by fan-out (the paper's are not printed).
+First weights (the paper prints none): He normal by fan-out; the last layer normal, deviation 0.01, with bias 1, so
+that no class begins closed behind its ReLU.
 """
 
 from torch import nn
 
-from striate.blocks.initial import he_normal
+from striate.blocks.initial import he_normal, normal
 from striate.blocks.wiring import Chain
 from striate.models.registry import Entry, register
 
 
+def first_weights(net: Chain) -> Chain:
+    """He normal, and a last layer whose maps are all open."""
+    *_, last = (layer for layer in he_normal(net).modules() if isinstance(layer, nn.Conv2d))
+    normal(last, 0.01, nn.Conv2d)
+    if last.bias is not None:
+        nn.init.ones_(last.bias)
+    return net
+
+
 def nin_cifar10(num_classes: int, in_chans: int) -> Chain:
     """(N, 3, H, W) -> (N, 10) logits; 32×32."""
-    return he_normal(Chain(
+    return first_weights(Chain(
         conv1=nn.Conv2d(in_chans, 192, 5, padding=2), relu1=nn.ReLU(),
         cccp1=nn.Conv2d(192, 160, 1),                 relu_cccp1=nn.ReLU(),
         cccp2=nn.Conv2d(160, 96, 1),                  relu_cccp2=nn.ReLU(),
@@ -33,7 +43,7 @@ def nin_cifar10(num_classes: int, in_chans: int) -> Chain:
 
 def nin_imagenet(num_classes: int, in_chans: int) -> Chain:
     """(N, 3, H, W) -> (N, 1000) logits; 224×224."""
-    return he_normal(Chain(
+    return first_weights(Chain(
         conv1=nn.Conv2d(in_chans, 96, 11, stride=4),  relu0=nn.ReLU(),
         cccp1=nn.Conv2d(96, 96, 1),                   relu1=nn.ReLU(),
         cccp2=nn.Conv2d(96, 96, 1),                   relu2=nn.ReLU(),

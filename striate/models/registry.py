@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.errors import ShapeError, UnknownName, UsageError, suggest
 
@@ -25,6 +26,7 @@ class Entry:
 
     name: str
     build: "Callable[..., nn.Module]"  # build(num_classes, in_chans) -> logits; fixed_size adds input_size=(H, W)
+    # what can be given to build by keyword only is an option of the model: create_model(name, survival=0.5)
     year: int
     paper: str  # "arXiv:1512.03385"
     about: str  # what it introduced, in one sentence
@@ -80,15 +82,17 @@ def create_model(
     in_chans: int | None = None,
     input_size: tuple[int, int] | None = None,
     weights: str | Path | None = None,
+    **options: Any,
 ) -> "nn.Module":
     """Build a model: images (N, in_chans, H, W) -> logits (N, num_classes).
 
     What is not given is the paper's. `num_classes=1` is one logit for two classes (sigmoid). `input_size=(H, W)` is
     for the models that flatten (`Entry.fixed_size`) and only checked for the others, which take any size from
     `Entry.smallest` on. `weights` is the path of a `.safetensors` file with the names of the model's parameters.
+    Some models have options of their own: the residual networks `survival=0.5` (stochastic depth).
 
-    Raises: UnknownName; UsageError for a number that makes no sense; ShapeError for an image that is too small;
-    ArtefactError for weights that do not fit.
+    Raises: UnknownName; UsageError for a number that makes no sense, or an option that the model does not have;
+    ShapeError for an image that is too small; ArtefactError for weights that do not fit.
     """
     from striate.models.weights import load_weights
 
@@ -101,7 +105,12 @@ def create_model(
     if min(size) < found.smallest:
         least = f"{found.smallest}×{found.smallest}"
         raise ShapeError(f"{found.name} can't take images of {size[0]}×{size[1]} pixels; the smallest are {least}")
-    model = found.build(classes, channels, size) if found.fixed_size else found.build(classes, channels)
+    known = [p.name for p in signature(found.build).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    if unknown := sorted(options.keys() - set(known)):
+        has = f"its options are {', '.join(known)}" if known else "it has none of its own"
+        raise UsageError(f"{found.name} has no option {unknown[0]!r}; {has}")
+    arguments = (classes, channels, size) if found.fixed_size else (classes, channels)
+    model = found.build(*arguments, **options)
     if weights is not None:
         load_weights(model, Path(weights))
     return model

@@ -3,7 +3,8 @@
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", 2013, arXiv:1311.2901, figure 3; form b, with
 512, 1024 and 512 maps in layers 3 to 5, is the widest of table 2.
 Differs: padding and the constants of the response normalisation are not printed; here as in AlexNet and so that the
-maps are those of the figure (110, 55, 26, 13, 6). First weights: normal, deviation 0.01, zero bias, as in section 3.
+maps are those of the figure (110, 55, 26, 13, 6). First weights: normal, deviation 0.01, zero bias (section 3),
+for pixels of 0 to 255 less their mean, not for images normalised to deviation 1.
 """
 
 from functools import partial

@@ -319,9 +319,15 @@ class Trainer:
             loss = partial(self._loss_again, labels, targets)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and self.module.training):
                 where = where or monitor.culprit(self.module, images, loss)
-        where = where or "but each value is finite when the step is done again"
+        where = where or self._largest_gradient()
         step = p.step + self.module.training  # the one that is under way, or the last before the validation
         raise TrainingError(f"epoch {p.epoch + 1}, step {step}: {what}: {where}. {self._advice(lr)}")
+
+    def _largest_gradient(self) -> str:
+        """Each value may be finite, and the norm too large for a float32."""
+        gradients = {n: float(q.grad.abs().max()) for n, q in self.module.named_parameters() if q.grad is not None}
+        name = max(gradients, key=gradients.__getitem__, default="none")
+        return f"no single value, but its norm; the largest is in {name}: {gradients.get(name, 0):.3g}"
 
     def _loss_again(self, labels: Tensor, targets: Tensor | None, z: Tensor) -> Tensor:
         return self.loss(z.float(), labels, targets)

@@ -65,8 +65,11 @@ def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor])
     Runs the step again on the same images, in the mode that the module is in, and leaves gradients and statistics as
     they were.
     """
-    if bad := [n for n, t in module.state_dict().items() if _not_finite(t)]:
+    if bad := [n for n, p in module.named_parameters() if _not_finite(p)]:
         return f"weights of {bad[0]} are not finite"
+    statistics = [n for n, b in module.named_buffers() if _not_finite(b)]
+    if statistics and not module.training:
+        return f"statistics of {statistics[0]} are not finite"
     if _not_finite(images):
         return "the input images hold values that are not finite"
     layers = {m: n for n, m in module.named_modules() if n and not any(True for _ in m.children())}
@@ -109,7 +112,7 @@ def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor])
         place = {name: i for i, name in enumerate(layers.values())}
         _, said = max(backward, key=lambda pair: place.get(pair[0], -1))
         return f"{said} that is not finite"
-    return None
+    return f"statistics of {statistics[0]} are not finite" if statistics else None  # not used while training
 
 
 def _not_finite(value: object) -> bool:

@@ -14,6 +14,7 @@ from striate.models.cifar_resnet import basic, cifar_resnet
 from striate.models.densenet import densenet_bc
 from striate.models.registry import create_model
 from striate.models.resnet_v2 import resnet_v2
+from striate.models.shapes import without_numbers
 from striate.models.wide_resnet import wrn
 
 
@@ -93,6 +94,17 @@ def test_the_probability_decays_linearly_to_the_last_block() -> None:
 @pytest.mark.parametrize(
     "build", [partial(cifar_resnet, basic, 20), partial(resnet_v2, (1, 1, 2, 1)), partial(wrn, 16, 2)]
 )
+def test_in_some_steps_every_parameter_gets_a_gradient(build: partial[Chain]) -> None:
+    torch.manual_seed(0)
+    model = build(10, 3, survival=0.5).train()
+    for _ in range(12):  # the gradients add up
+        model(torch.randn(2, 3, 33, 40)).square().sum().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize(
+    "build", [partial(cifar_resnet, basic, 20), partial(resnet_v2, (1, 1, 2, 1)), partial(wrn, 16, 2)]
+)
 def test_names_and_their_order_stay(build: partial[Chain]) -> None:
     torch.manual_seed(0)
     sure, unsure = build(10, 3).eval(), build(10, 3, survival=0.5).eval()
@@ -110,10 +122,24 @@ def test_certain_survival_leaves_the_model_as_it_is() -> None:
     assert not any(isinstance(block, Stochastic) for block in model.modules())
 
 
-@pytest.mark.parametrize("survival", [0, -0.5, 1.01, float("nan")])
+@pytest.mark.parametrize("survival", [0, -0.5, 1.01, float("nan"), "0.5"])
 def test_what_is_no_probability_is_refused(survival: float) -> None:
     with pytest.raises(UsageError, match="expected a probability above 0"):
         cifar_resnet(basic, 20, 10, 3, survival=survival)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "cifar_resnet20", "resnext50_32x4d", "resnet50v2", "se_resnet50"])
+def test_it_is_an_option_of_the_residual_models(name: str) -> None:
+    with without_numbers():
+        model = create_model(name, survival=0.4)
+    assert [m for m in model.modules() if isinstance(m, Stochastic)][-1].survival == pytest.approx(0.4)
+
+
+def test_an_option_that_a_model_does_not_have_is_refused() -> None:
+    with pytest.raises(UsageError, match="densenet121 has no option 'survival'; it has none of its own"):
+        create_model("densenet121", survival=0.5)
+    with pytest.raises(UsageError, match="resnet18 has no option 'surival'; its options are survival"):
+        create_model("resnet18", surival=0.5)
 
 
 def test_a_model_without_residual_blocks_is_refused() -> None:

@@ -102,6 +102,32 @@ def test_names_and_logits_are_torchvisions(torchvision: ModuleType, name: str) -
     assert relative(ours, theirs) < 1e-5
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", *SAME_NAME])
+def test_what_only_training_shows_is_torchvisions(torchvision: ModuleType, name: str) -> None:
+    ours, theirs = create_model(name), getattr(torchvision, name)(weights=None)
+
+    def norms(model: nn.Module) -> list[tuple[float, float | None]]:
+        return [(layer.eps, layer.momentum) for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+    def dropped(model: nn.Module) -> dict[str, float]:
+        return {name: layer.p for name, layer in model.named_modules() if hasattr(layer, "p")}
+
+    assert norms(ours) == norms(theirs)
+    mine, known = dropped(ours), dropped(theirs)
+    assert mine.items() <= known.items()  # torchvision's blocks without a shortcut have a rate, too, and do not use it
+    assert {key for key in known if "stochastic" not in key} <= set(mine)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_b0", "mnasnet1_0", "shufflenet_v2_x1_0"])
+def test_the_first_weights_are_spread_as_torchvisions(torchvision: ModuleType, name: str) -> None:
+    ours, theirs = create_model(name).state_dict(), getattr(torchvision, name)(weights=None).state_dict()
+    for key, tensor in theirs.items():
+        if tensor.numel() > 10_000:
+            assert ours[key].std().item() == pytest.approx(tensor.std().item(), rel=0.05), key
+        elif tensor.ndim < 2 and not (name.startswith("shuffle") and key == "fc.bias"):  # which is random there
+            assert torch.equal(ours[key], tensor), key
+
+
 @pytest.mark.parametrize("name", TIMM)
 def test_an_alias_is_the_model_that_timm_calls_so(timm: ModuleType, name: str) -> None:
     theirs, ours = randomised(timm.create_model(name, pretrained=False)), create_model(name)

@@ -1,5 +1,6 @@
 """A data set and networks so small that a whole training takes a fraction of a second."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 from striate.blocks.wiring import Chain
 from striate.models import registry
 from striate.models.registry import Entry, register
+from tests.training.runs import go
 
 
 def with_norm(num_classes: int, in_chans: int) -> Chain:
@@ -79,3 +81,22 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def two_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("images") / "two", classes=2)
+
+
+@pytest.fixture(scope="session")
+def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped. Not to be written to."""
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    go(images, out)
+    return out
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copied"))
+
+
+@pytest.fixture
+def mine(images: Path, tmp_path: Path) -> Path:
+    """A copy of the images that may be harmed."""
+    return Path(shutil.copytree(images, tmp_path / "mine"))

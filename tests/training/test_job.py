@@ -1,14 +1,9 @@
-"""A training run: what it leaves behind, and that stopping it anywhere changes not one byte of it."""
+"""A training run: what it leaves behind, what it is refused for, and which images it was trained on."""
 
-import csv
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +18,6 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from striate import durable
-from striate.data.loader import Loader
 from striate.errors import (
     ArtefactError,
     Busy,
@@ -33,115 +27,20 @@ from striate.errors import (
     RecipeError,
     ShapeError,
     StriateError,
-    TrainingError,
     UnknownName,
     UsageError,
 )
 from striate.models.registry import create_model
 from striate.run.classifier import load
-from striate.run.folder import MODEL, read_about, read_json, read_model
+from striate.run.folder import MODEL, read_about, read_json
 from striate.run.packed import unpack
 from striate.training import checkpoint
 from striate.training.checkpoint import FOLDER, Progress
-from striate.training.job import COLUMNS, Options, Trained, train
+from striate.training.job import COLUMNS, train
 from striate.training.loop import Trainer, predicted
-from striate.training.plan import Plan
 from striate.training.recipe import read
-from striate.training.report import Report, Step, Timing
-
-SMALL: dict[str, Any] = {"model": "test_norm", "epochs": 2, "batch": 4, "lr": 0.02}
-STEPS = 6  # an epoch: 25 images in batches of four, the last one of five
-FILES = {
-    ".lock",
-    "config.json",
-    "last",
-    "model.safetensors",
-    "preprocess.json",
-    "recipe.toml",
-    "results.csv",
-    "timing.jsonl",
-}
-
-
-class Killed(BaseException):
-    """Ends a training as a kill would: nothing is saved."""
-
-
-class Listener(Report):
-    """Writes down what it is told; after update `at` it stops the training, by a signal or as a kill."""
-
-    def __init__(self, at: int | None = None, how: str = "signal") -> None:
-        self.at, self.how = at, how
-        self.told: list[str] = []
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-        self.steps: list[Step] = []
-        self.rows: list[dict[str, Any]] = []
-        self.plans: list[Plan] = []
-        self.prepared: list[tuple[str, int, int]] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-        if self.how == "note":
-            raise Killed
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-    def prepare(self, what: str, done: int, of: int) -> None:
-        self.prepared.append((what, done, of))
-
-    def plan(self, plan: Plan) -> None:
-        self.told.append("plan")
-        self.plans.append(plan)
-
-    def step(self, step: Step) -> None:
-        self.told.append("step")
-        self.steps.append(step)
-        if len(self.steps) == self.at:
-            if self.how == "kill":
-                raise Killed
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def epoch(self, row: dict[str, Any], timing: Timing) -> None:
-        self.told.append("epoch")
-        self.rows.append(row)
-        assert timing.epoch == row["epoch"]
-
-
-def options(**more: Any) -> Options:
-    return Options(**({"threads": 1, "workers": 0} | more))
-
-
-def go(data: Path | str, out: Path, *, listener: Report | None = None, resume: bool = False, **more: Any) -> Trained:
-    how = {key: more.pop(key) for key in list(more) if key in Options.__dataclass_fields__}
-    asked = more if resume else SMALL | more
-    return train(data, out=out, resume=resume, options=options(**how), report=listener, **asked)
-
-
-def files(run: Path) -> dict[str, bytes]:
-    """All that must come out the same: not the log of times, the lock, and checkpoints."""
-    kept = (path for path in run.iterdir() if path.is_file() and path.name not in (".lock", "timing.jsonl"))
-    return {path.name: path.read_bytes() for path in kept}
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "results.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never stopped. Not to be written to."""
-    out = tmp_path_factory.mktemp("runs") / "finished"
-    go(images, out)
-    return out
-
-
-@pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "copied"))
-
+from striate.training.report import Report, Timing
+from tests.training.runs import FILES, SMALL, STEPS, Listener, chain, files, go, half, options, rows
 
 # -- what a run is -----------------------------------------------------------------------------------------------------
 
@@ -228,7 +127,8 @@ def test_whoever_listens_is_told_the_plan_then_every_step_and_epoch(images: Path
     assert [(s.epoch, s.batch) for s in listener.steps] == [(e, b) for e in (1, 2) for b in range(1, STEPS + 1)]
     assert {(s.epochs, s.batches) for s in listener.steps} == {(2, STEPS)}
     assert tuple(listener.rows) == trained.rows
-    assert listener.steps[STEPS - 1].loss == trained.rows[0]["train_loss"]
+    for row, last in zip(trained.rows, (listener.steps[STEPS - 1], listener.steps[-1]), strict=True):
+        assert (row["train_loss"], row["train_accuracy"], row["lr"]) == (last.loss, last.accuracy, last.lr)
     assert ("reading images", 32, 32) in listener.prepared
     assert listener.warnings == []
 
@@ -245,337 +145,6 @@ def test_the_plan_tells_what_is_going_to_happen(images: Path, tmp_path: Path) ->
     assert plan.seconds > 0
     assert set(plan.files) <= FILES | {"last/"}
     assert "12x12" in plan.preprocess
-
-
-# -- stopped and resumed -----------------------------------------------------------------------------------------------
-
-FEATURES: dict[str, dict[str, Any]] = {
-    "sgd": {"optimizer": "sgd"},
-    "rmsprop": {"optimizer": "rmsprop", "lr": 0.001},
-    "adam": {"optimizer": "adam"},
-    "accumulate": {"accumulate": 4},
-    "ema": {"ema": 0.8},
-    "clip": {"clip": 0.05},
-    "plateau": {"schedule": "plateau", "patience": 1, "epochs": 4, "lr": 1e-6},
-    "step": {"schedule": "step", "step_epochs": 1},
-    "onecycle": {"schedule": "onecycle"},
-    "early stopping": {"stop_after": 1, "epochs": 6},
-    "augment": {"augment": "rotation:20 hflip crop:1 cutout:3 brightness:0.2"},
-    "mixup": {"augment": "mixup:0.5 cutmix:1"},
-    "resized crop": {"augment": "resized_crop:0.5 hflip"},
-    "mse": {"loss": "mse"},
-    "balanced": {"class_weights": "balanced", "smoothing": 0.1},
-    "weights": {"class_weights": [1.0, 2.0, 0.5]},
-    "bf16": {"precision": "bf16"},
-    "channels first": {"channels_last": False},
-}
-
-
-def chain(data: Path, out: Path, stops: Iterator[int], how: str = "signal", **more: Any) -> int:
-    """Train, be stopped after that many updates, resume, and so on to the end; how often it was stopped."""
-    resume, stopped = False, 0
-    while True:
-        try:
-            go(data, out, listener=Listener(next(stops, None), how), resume=resume, **({} if resume else more))
-        except Interrupted as error:
-            assert how == "signal"
-            assert error.exit_code == 143
-            assert "--resume" in str(error)
-        except Killed:
-            assert how == "kill"
-        else:
-            return stopped
-        resume, stopped = True, stopped + 1
-        assert not list(out.rglob(".tmp-*"))
-
-
-@pytest.mark.parametrize("feature", FEATURES)
-def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(images: Path, tmp_path: Path, feature: str) -> None:
-    """Stopped in the first epoch, on its last update, at the first of the second epoch, and so on."""
-    go(images, tmp_path / "whole", **FEATURES[feature])
-    per_epoch = 2 if "accumulate" in FEATURES[feature] else STEPS
-    stops = iter([1] if per_epoch == 2 else [3, 3, 1, 4])
-    assert chain(images, tmp_path / "parts", stops, **FEATURES[feature]) >= 1
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def test_with_one_output_too(two_classes: Path, tmp_path: Path) -> None:
-    go(two_classes, tmp_path / "whole", model="test_sigmoid")
-    recipe = read(tmp_path / "whole" / "recipe.toml")
-    assert recipe.loss == "bce"
-    chain(two_classes, tmp_path / "parts", iter([3, 3, 1]), model="test_sigmoid")
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-    assert unpack(tmp_path / "whole" / MODEL)[0]["fc.weight"].shape[0] == 1
-
-
-ALL_AT_ONCE = {"ema": 0.7, "clip": 1.0, "schedule": "onecycle", "augment": "hflip mixup:0.3", "smoothing": 0.1}
-
-
-def test_a_run_may_be_stopped_after_every_single_step(images: Path, tmp_path: Path) -> None:
-    go(images, tmp_path / "whole", **ALL_AT_ONCE)
-    assert chain(images, tmp_path / "parts", iter([1] * 99), **ALL_AT_ONCE) == 2 * STEPS
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-    assert checkpoint.newest(tmp_path / "parts", "") is None if not (tmp_path / "parts" / FOLDER).exists() else True
-
-
-@pytest.mark.parametrize("save_every", [0.0, 1e9])
-def test_a_run_may_be_killed_after_any_step(images: Path, tmp_path: Path, save_every: float) -> None:
-    """With checkpoints after each step the last update is lost, without any of them all are."""
-    go(images, tmp_path / "whole", **ALL_AT_ONCE)
-    stops = iter([2, 3, 4, 2, 5, 3]) if save_every == 0 else iter([2, 5, 8, 12])
-    chain(images, tmp_path / "parts", stops, how="kill", save_every=save_every, **ALL_AT_ONCE)
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def test_checkpoints_come_when_they_are_due(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[int] = []
-    write = checkpoint.write
-    monkeypatch.setattr(checkpoint, "write", lambda run, p, *a: (written.append(p.step), write(run, p, *a))[1])
-    go(images, tmp_path / "each", save_every=0)
-    assert written == [*range(1, STEPS + 1), *range(STEPS, 2 * STEPS + 1), 2 * STEPS, 2 * STEPS]
-    assert len(checkpoint.stored(tmp_path / "each")) == 2
-    written.clear()
-    go(images, tmp_path / "end", save_every=1e9)
-    assert written == [2 * STEPS]
-
-
-def test_a_kill_between_the_last_epoch_and_the_end_trains_no_epoch_more(images: Path, tmp_path: Path) -> None:
-    """Early stopping is decided, and before that is written down the process dies."""
-    more = {"stop_after": 1, "epochs": 9, "lr": 1e-9, "save_every": 0}
-    whole = go(images, tmp_path / "whole", **more)
-    assert len(whole.rows) < 9
-    with pytest.raises(Killed):
-        go(images, tmp_path / "parts", listener=Listener(how="note"), **more)
-    assert not unpack(checkpoint.stored(tmp_path / "parts")[-1][1])[1]["progress"]["finished"]
-    assert go(images, tmp_path / "parts", resume=True).rows == whole.rows
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def test_a_signal_during_the_validation_stops_there_and_nothing_is_lost(
-    finished: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go(images, tmp_path / "whole", ema=0.5)
-    in_order, seen = Loader.in_order, []
-
-    def interrupted(self: Loader) -> Iterator[Any]:
-        for batch in in_order(self):
-            seen.append(len(self.split))
-            if seen.count(7) == 1 and seen[-1] == 7:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield batch
-
-    monkeypatch.setattr(Loader, "in_order", interrupted)
-    with pytest.raises(Interrupted, match=f"epoch 1, batch {STEPS} of {STEPS}"):
-        go(images, tmp_path / "parts", ema=0.5)
-    assert not (tmp_path / "parts" / MODEL).exists()
-    monkeypatch.undo()
-    go(images, tmp_path / "parts", resume=True)
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_leads_to_the_same_bytes(
-    finished: Path, images: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "r"
-    with pytest.raises(Killed):
-        go(images, out, listener=Listener(9, "kill"), save_every=0)
-    newest = checkpoint.stored(out)[-1][1]
-    data = bytearray(newest.read_bytes())
-    data[len(data) // 2] ^= 4
-    newest.write_bytes(data)
-    listener = Listener()
-    go(images, out, resume=True, listener=listener)
-    assert any(newest.name in said and "using the one before it" in said for said in listener.warnings)
-    assert files(out) == files(finished)
-
-
-def test_a_run_whose_checkpoints_are_all_damaged_is_not_quietly_begun_anew(images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "r"
-    with pytest.raises(Interrupted):
-        go(images, out, listener=Listener(2))
-    for _, path in checkpoint.stored(out):
-        path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtefactError, match="no checkpoint is whole"):
-        go(images, out, resume=True)
-
-
-def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
-    finished: Path, images: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(Killed):
-        go(images, tmp_path / "r", listener=Listener(2, "kill"), save_every=1e9)
-    go(images, tmp_path / "r", resume=True)
-    assert files(tmp_path / "r") == files(finished)
-
-
-def test_a_run_that_was_killed_before_its_recipe_was_written_starts_with_what_is_asked_for(
-    finished: Path, images: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "r"
-    out.mkdir()
-    (out / "config.json").write_text("{ half of it")
-    listener = Listener()
-    train(images, out=out, resume=True, options=options(), report=listener, **SMALL)
-    assert any("starting from the beginning" in said for said in listener.notes)
-    assert files(out) == files(finished)
-    with pytest.raises(ArtefactError, match=r"nothing to resume: it holds no recipe\.toml"):
-        train(out=tmp_path / "nothing", resume=True)
-    assert not (tmp_path / "nothing").exists()
-
-
-def test_a_finished_run_is_left_untouched(images: Path, copied: Path) -> None:
-    def state() -> dict[str, tuple[int, bytes]]:
-        found = (path for path in copied.rglob("*") if path.is_file() and path.name != ".lock")
-        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
-
-    before, listener = state(), Listener()
-    result = train(out=copied, resume=True, options=options(), report=listener)
-    assert state() == before
-    assert listener.told == []
-    assert any("finished; nothing to do" in said for said in listener.notes)
-    assert [row["epoch"] for row in result.rows] == [1, 2]
-    assert result.resumed
-
-
-def test_a_finished_run_needs_its_data_no_more(copied: Path) -> None:
-    recipe = (copied / "recipe.toml").read_text()
-    assert "bands" in recipe
-    result = train(out=copied, resume=True, options=options(data_dir=Path("nowhere")))
-    assert result.best["epoch"] in (1, 2)
-
-
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_each_signal_has_its_exit_code_and_handlers_are_put_back(
-    images: Path, tmp_path: Path, first: signal.Signals
-) -> None:
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {kind: signal.signal(kind, lambda *_: None) for kind in kinds}
-    mine = {kind: signal.getsignal(kind) for kind in kinds}
-    try:
-
-        class Once(Listener):
-            def step(self, step: Step) -> None:
-                super().step(step)
-                if len(self.steps) == 2:
-                    os.kill(os.getpid(), first)
-
-        with pytest.raises(Interrupted) as caught:
-            go(images, tmp_path / "r", listener=Once())
-        assert caught.value.exit_code == 128 + first
-        assert {kind: signal.getsignal(kind) for kind in kinds} == mine
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-
-def test_a_signal_that_was_ignored_stays_ignored(finished: Path, images: Path, tmp_path: Path) -> None:
-    """As under nohup: a hang-up does not stop the run."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-
-        class HangUp(Listener):
-            def step(self, step: Step) -> None:
-                os.kill(os.getpid(), signal.SIGHUP)
-
-        go(images, tmp_path / "r", listener=HangUp())
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert files(tmp_path / "r") == files(finished)
-
-
-def test_the_second_signal_acts_at_once(images: Path, tmp_path: Path) -> None:
-    class Twice(Report):
-        def step(self, step: Step) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            go(images, tmp_path / "r", listener=Twice())
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_outside_the_main_thread_it_trains_without_touching_signals(
-    finished: Path, images: Path, tmp_path: Path
-) -> None:
-    thread = threading.Thread(target=lambda: go(images, tmp_path / "r"))
-    thread.start()
-    thread.join()
-    assert files(tmp_path / "r") == files(finished)
-
-
-# -- the same bytes however it is carried out --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("augment", ["rotation:20 hflip", "mixup:0.5", "none"])
-def test_workers_and_memory_change_no_byte(images: Path, tmp_path: Path, augment: str) -> None:
-    found = []
-    for i, how in enumerate([{"workers": 0}, {"workers": 1}, {"workers": 2, "keep": 0}, {"workers": None, "keep": 0}]):
-        go(images, tmp_path / str(i), augment=augment, **how)
-        found.append(files(tmp_path / str(i)))
-    assert found == [found[0]] * 4
-
-
-def test_workers_change_no_byte_where_the_network_has_two_threads(tmp_path: Path) -> None:
-    """In processes of their own: there the loader's threads are the first to tell torch how many it has."""
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from striate.training.job import Options, train\n"
-        "import torch\n"
-        "train('digits', 'lenet5', out=Path(sys.argv[1]), epochs=1, batch=512, augment='hflip',\n"
-        "      options=Options(threads=2, workers=int(sys.argv[2]), keep=0))\n"
-        "assert torch.get_num_threads() == 2\n"
-    )
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    for workers in ("0", "2"):
-        command = [sys.executable, "-W", "error::UserWarning", "-c", code, str(tmp_path / workers), workers]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    assert files(tmp_path / "0") == files(tmp_path / "2")
-
-
-def test_groups_of_batches_are_one_larger_batch(images: Path, tmp_path: Path) -> None:
-    """Gradients of parts, the smaller last ones among them, add up to that of the whole."""
-    plain = {"model": "test_plain", "augment": "none", "epochs": 1, "optimizer": "sgd"}
-    go(images, tmp_path / "parts", batch=4, accumulate=2, **plain)
-    go(images, tmp_path / "whole", batch=8, **plain)
-    parts, whole = (unpack(tmp_path / name / MODEL)[0] for name in ("parts", "whole"))
-    for name, tensor in whole.items():
-        assert torch.allclose(tensor, parts[name], atol=1e-6), name
-    assert rows(tmp_path / "parts")[0]["step"] == "3"
-
-
-def test_a_gradient_that_is_clipped_to_almost_nothing_moves_almost_nothing(images: Path, tmp_path: Path) -> None:
-    still = {"model": "test_plain", "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "lr": 1.0, "epochs": 1}
-    go(images, tmp_path / "clipped", clip=1e-9, **still)
-    go(images, tmp_path / "free", **still)
-    torch.manual_seed(0)
-    begin = create_model("test_plain", num_classes=3, in_chans=1, input_size=(12, 12)).state_dict()
-    for out, moved in (("clipped", False), ("free", True)):
-        found = unpack(tmp_path / out / MODEL)[0]
-        distance = max(float((found[name] - tensor).abs().max()) for name, tensor in begin.items())
-        assert (distance > 1e-3) == moved
-        assert (distance < 1e-6) == (not moved)
-
-
-def test_the_moving_average_is_what_is_evaluated_and_kept(images: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    begin = create_model("test_norm", num_classes=3, in_chans=1, input_size=(12, 12)).state_dict()
-    go(images, tmp_path / "slow", ema=0.9999999)
-    go(images, tmp_path / "fast", ema=1e-9)
-    go(images, tmp_path / "none")
-    slow, fast, none = (unpack(tmp_path / name / MODEL)[0] for name in ("slow", "fast", "none"))
-    for name, tensor in begin.items():
-        if tensor.is_floating_point():
-            assert torch.allclose(slow[name], tensor, atol=1e-4), name
-            assert torch.allclose(fast[name], none[name], atol=1e-6), name
-    assert rows(tmp_path / "slow")[0]["val_loss"] != rows(tmp_path / "none")[0]["val_loss"]
-    assert rows(tmp_path / "slow")[1]["train_loss"] == rows(tmp_path / "none")[1]["train_loss"]
 
 
 # -- what decides between epochs ---------------------------------------------------------------------------------------
@@ -636,18 +205,6 @@ def test_one_logit_above_zero_is_the_second_class() -> None:
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def mine(images: Path, tmp_path: Path) -> Path:
-    """A copy of the images that may be harmed."""
-    return Path(shutil.copytree(images, tmp_path / "mine"))
-
-
-def half(data: Path, out: Path, **more: Any) -> Path:
-    with pytest.raises(Interrupted):
-        go(data, out, listener=Listener(3), **more)
-    return out
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -815,7 +372,7 @@ def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_is_never_overwritten(finished: Path, images: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    with pytest.raises(UsageError, match="already holds a run.*--resume"):
+    with pytest.raises(UsageError, match=r"already holds a run.*--resume"):
         go(images, finished)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
@@ -871,7 +428,7 @@ def test_a_resume_is_refused_while_another_one_runs(images: Path, tmp_path: Path
     [
         {"lr": 0.03}, {"seed": 1}, {"epochs": 3}, {"batch": 5}, {"model": "test_plain"}, {"optimizer": "sgd"},
         {"augment": "hflip"}, {"loss": "mse"}, {"class_weights": "balanced"}, {"ema": 0.9}, {"size": 13},
-        {"channels": "rgb"}, {"precision": "bf16"}, {"channels_last": False},
+        {"channels": "rgb"}, {"precision": "float32"}, {"channels_last": False},
     ],
 )  # fmt: skip
 def test_a_setting_can_not_be_changed_on_the_way(finished: Path, images: Path, more: dict[str, Any]) -> None:
@@ -888,8 +445,8 @@ def test_a_mistyped_setting_is_told_on_resume_too(finished: Path, images: Path, 
 
 def test_settings_that_mean_the_same_may_be_repeated(finished: Path, images: Path) -> None:
     stored = read(finished / "recipe.toml")
-    same = {"lr": 0.02, "epochs": 2, "batch": 4, "model": "test_norm", "size": 0, "loss": "auto", "channels": "auto",
-            "precision": "auto", "channels_last": "auto", "augment": "auto", "resize": "auto", "momentum": 0.9}  # fmt: skip
+    asked = ("loss", "channels", "precision", "channels_last", "augment", "resize")
+    same = {"lr": 0.02, "epochs": 2, "batch": 4, "model": "test_norm", "size": 0} | dict.fromkeys(asked, "auto")
     go(images, finished, resume=True, **same)
     go(images, finished, resume=True, augment=f" {stored.augment}  ", clip=0)
 
@@ -955,170 +512,3 @@ def test_what_must_be_given_is_asked_for() -> None:
         train()
     with pytest.raises(UsageError, match="out="):
         train("digits", resume=True)
-
-
-# -- numbers that are not finite ---------------------------------------------------------------------------------------
-
-
-def finite(run: Path) -> bool:
-    """Whether every number in every file of weights is."""
-    found = [unpack(path)[0] for _, path in checkpoint.stored(run)]
-    found += [read_model(run / MODEL)[0]] if (run / MODEL).exists() else []
-    return all(bool(torch.isfinite(t).all()) for tensors in found for t in tensors.values() if t.is_floating_point())
-
-
-@pytest.mark.parametrize("model", ["test_plain", "test_norm"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_rate_that_is_far_too_high_ends_with_a_word_or_with_finite_weights(
-    images: Path, tmp_path: Path, model: str, optimizer: str
-) -> None:
-    more = {"model": model, "optimizer": optimizer, "lr": 100.0, "epochs": 8, "save_every": 0, "schedule": "constant"}
-    try:
-        go(images, tmp_path / "r", momentum=0.99, weight_decay=10.0, **more)
-    except TrainingError as error:
-        said = str(error)
-    else:
-        said = ""
-    if (model, optimizer) == ("test_plain", "sgd"):
-        assert said
-    assert finite(tmp_path / "r")
-    if said:
-        assert "lower lr" in said
-        assert any(f"layer {name}" in said or f"{name}." in said for name in ("conv", "bn", "relu", "fc", "conv2"))
-        assert "epoch " in said
-        assert "step " in said
-
-
-FAULTS = [
-    ("output", "conv"),
-    ("output", "bn"),
-    ("output", "fc"),
-    ("gradient", "conv2"),
-    ("gradient", "fc"),
-    ("weight", "conv2"),
-]
-
-
-@pytest.mark.parametrize(("kind", "layer"), FAULTS)
-@pytest.mark.parametrize("at", [1, 8])
-def test_the_layer_and_the_step_of_the_first_bad_number_are_named(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, layer: str, at: int
-) -> None:
-    """A NaN is planted in one layer, in the forward or backward pass of one step, or in its weights before that step."""
-    update = Trainer._update
-    steps = 0
-
-    def planted(self: Trainer, group: Any, lr: float) -> None:
-        nonlocal steps
-        steps += 1
-        module = self.module.get_submodule(layer)
-        if steps == at:
-            if kind == "output":
-                module.register_forward_hook(lambda _m, _x, y: y * float("nan"))
-            elif kind == "gradient":
-                module.weight.register_hook(lambda g: g * float("nan"))  # type: ignore[union-attr, operator]
-            else:
-                with torch.no_grad():
-                    module.weight.view(-1)[0] = float("nan")  # type: ignore[union-attr, operator]
-        update(self, group, lr)
-
-    monkeypatch.setattr(Trainer, "_update", planted)
-    with pytest.raises(TrainingError) as caught:
-        go(images, tmp_path / "r", save_every=0)
-    said = str(caught.value)
-    assert f"epoch {1 + (at > STEPS)}, step {at}:" in said
-    expected = {
-        "output": f"layer {layer} is the first",
-        "gradient": f"gradient of {layer}.weight",
-        "weight": f"weights of {layer}.weight",
-    }
-    assert expected[kind] in said
-    assert steps == at
-    assert finite(tmp_path / "r")
-    assert len(checkpoint.stored(tmp_path / "r")) == min(2, at - 1)
-
-
-def test_memory_of_the_update_rule_that_is_not_finite_is_not_saved(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    update = Trainer._update
-
-    def planted(self: Trainer, group: Any, lr: float) -> None:
-        update(self, group, lr)
-        if self.progress.step == 4:
-            self.optimiser.state[self.module.get_parameter("fc.bias")]["exp_avg_sq"][0] = float("inf")
-
-    monkeypatch.setattr(Trainer, "_update", planted)
-    with pytest.raises(TrainingError, match=r"step 4: fc\.bias:exp_avg_sq \(optimiser\)"):
-        go(images, tmp_path / "r", save_every=0)
-    assert finite(tmp_path / "r")
-
-
-def test_a_val_loss_that_is_not_finite_is_told_with_its_layer(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Weights and statistics are finite, and what the evaluation makes of them is not."""
-    validate = Trainer._validate
-
-    def planted(self: Trainer, loader: Loader) -> Any:
-        self.module.get_submodule("bn").running_var.fill_(1e-38)  # type: ignore[union-attr, operator]
-        self.module.get_submodule("bn").eps = 0.0
-        self.module.get_submodule("bn").weight.data.fill_(1e30)  # type: ignore[union-attr, operator]
-        return validate(self, loader)
-
-    monkeypatch.setattr(Trainer, "_validate", planted)
-    with pytest.raises(TrainingError, match=f"epoch 1, step {STEPS}: the val loss is .*: layer bn is the first"):
-        go(images, tmp_path / "r")
-    assert not (tmp_path / "r" / MODEL).exists()
-
-
-def test_a_bad_number_in_any_batch_of_a_group_is_found(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first of four batches has the bad gradient, the others have none."""
-    spoilt: list[int] = []
-    update = Trainer._update
-
-    def planted(self: Trainer, group: Any, lr: float) -> None:
-        first = group[0].images
-
-        def look(_m: Any, inputs: Any, y: torch.Tensor) -> torch.Tensor:
-            if inputs[0].shape == first.shape and torch.equal(inputs[0].detach(), first):
-                spoilt.append(1)
-                y.register_hook(lambda g: g * float("inf"))
-            return y
-
-        self.module.get_submodule("conv").register_forward_hook(look)
-        update(self, group, lr)
-
-    monkeypatch.setattr(Trainer, "_update", planted)
-    with pytest.raises(TrainingError, match="the gradient is not finite: the gradient .* layer conv"):
-        go(images, tmp_path / "r", accumulate=4)
-    assert spoilt
-
-
-def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(
-    finished: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, fsync, calls = tmp_path / "r", os.fsync, []
-
-    def full(handle: int) -> None:
-        calls.append(handle)
-        if len(calls) > 20:
-            raise OSError(28, "No space left on device")
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EnvironmentFault, match="No space left on device"):
-        go(images, out, save_every=0)
-    monkeypatch.undo()
-    assert finite(out)
-    assert not list(out.rglob(".tmp-*"))
-    go(images, out, resume=True)
-    assert files(out) == files(finished)
-
-
-def test_a_log_that_can_not_be_written_is_named(images: Path, tmp_path: Path) -> None:
-    (tmp_path / "r" / "timing.jsonl").mkdir(parents=True)
-    with pytest.raises(EnvironmentFault, match=r"timing\.jsonl: could not be written"):
-        go(images, tmp_path / "r")

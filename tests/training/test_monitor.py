@@ -151,9 +151,16 @@ def test_weights_whose_own_gradient_is_not_finite_are_named(name: str) -> None:
 
 
 def test_statistics_of_batch_norm_that_are_not_finite_are_named() -> None:
+    """They are victims where the forward pass that updated them is at fault, and the cause where it only uses them."""
+    for training in (True, False):
+        module = net().train(training)
+        module.get_buffer("bn1.running_var")[2] = math.nan
+        assert culprit(module, images(), loss) == "statistics of bn1.running_var are not finite"
     module = net().train()
-    module.get_buffer("bn1.running_var")[2] = math.nan
-    assert culprit(module, images(), loss) == "weights of bn1.running_var are not finite"
+    spoil(module, "conv1", forward=math.nan)
+    module(images())
+    assert not bool(torch.isfinite(module.get_buffer("bn1.running_mean")).all())
+    assert culprit(module, images(), loss) == "layer conv1 is the first whose output is not finite"
 
 
 def test_images_and_losses_can_be_the_culprit_too() -> None:

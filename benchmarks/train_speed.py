@@ -51,6 +51,7 @@ def main() -> None:
             same_networks(answers)
             measured[network] = answers
             tables.append(table(network, answers, options))
+            print(tables[-1], file=sys.stderr)
     report(options, where, tables, measured)
     print("Images a second of the training epochs; accuracy on the 10,000 test images after the last one.")
     print("The whole process: start, reading the data, training, testing.")

@@ -14,6 +14,7 @@ from striate.run.folder import RESULTS
 
 CURVES = "curves.png"
 TRAIN, VAL, INK = "#8a8f98", "#1f6feb", "#24292f"
+NEEDED = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "best")
 
 Rows = list[dict[str, float | None]]
 
@@ -22,9 +23,14 @@ def read_results(run: Path) -> Rows:
     """Rows of results.csv; an empty cell is None.  Raises: ArtefactError."""
     try:
         with (run / RESULTS).open(newline="", encoding="utf-8") as file:
-            return [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError) as error:
+            reader = csv.DictReader(file, restkey="more than the header has", strict=True)
+            rows = [{k: float(v) if v else None for k, v in row.items()} for row in reader]
+            columns = reader.fieldnames or ()
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise ArtefactError(f"{run / RESULTS}: can't be read ({error})") from error
+    if missing := [name for name in NEEDED if name not in columns]:
+        raise ArtefactError(f"{run / RESULTS}: has no column {missing[0]!r}; `striate train` did not write it")
+    return rows
 
 
 def curves(rows: Rows, title: str) -> Figure:
@@ -34,10 +40,12 @@ def curves(rows: Rows, title: str) -> Figure:
     best = max((row for row in rows if row["best"]), key=lambda row: row["epoch"] or 0, default=None)
     for axes, what in ((left, "loss"), (right, "accuracy")):
         _panel(axes, rows, what, best)
-    left.set_yscale("log")
+    if any(row[name] for row in rows for name in ("train_loss", "val_loss")):  # zero has no logarithm
+        left.set_yscale("log")
     right.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.4g} %")
-    right.legend(frameon=False, loc="lower right")
-    figure.suptitle(title, color=INK, fontsize=11)
+    if rows:
+        right.legend(frameon=False, loc="lower right")
+    figure.suptitle(title.replace("$", r"\$"), color=INK, fontsize=11)  # a dollar would begin a formula
     return figure
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.blocks.initial import glorot_uniform
+from striate.blocks.misfit import Misfit
 from striate.blocks.wiring import Chain
 from striate.models.registry import Entry, register
 
@@ -24,8 +25,8 @@ def squash(s: Tensor) -> Tensor:
 
     Source: eq. 1.
 
-    >>> squash(torch.tensor([3.0, 4.0])).norm().item() * 26
-    25.0
+    >>> round(squash(torch.tensor([3.0, 4.0])).norm().item(), 4)  # 25/26
+    0.9615
     """
     square = s.square().sum(-1, keepdim=True)
     return s * (square + 1e-12).sqrt() / (1 + square)
@@ -64,6 +65,9 @@ class DigitCapsules(nn.Module):
         nn.init.normal_(self.weight, 0.0, 0.1)
 
     def forward(self, u: Tensor) -> Tensor:
+        if u.shape[1] != self.in_features:
+            got = f"takes {self.in_features:,} capsules and got {u.shape[1]:,}"
+            raise Misfit("weight", f"{got}: the image has another size than the network was built for", tuple(u.shape))
         predicted = torch.einsum("ijpq,niq->nijp", self.weight, u)
         b = torch.zeros_like(predicted[..., 0])
         v = self.agree(predicted, b)
@@ -128,7 +132,8 @@ def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Source: eq. 4.
 
-    >>> margin_loss(torch.logit(torch.tensor([[0.7, 0.3]])), torch.tensor([0])).item() # 0.2² + 0.5 · 0.2²
+    >>> logits = torch.tensor([[0.7, 0.3]]).logit()
+    >>> round(margin_loss(logits, torch.tensor([0])).item(), 4)  # 0.2² + 0.5 · 0.2²
     0.06
     """
     p, t = logits.sigmoid(), functional.one_hot(labels, logits.shape[1])

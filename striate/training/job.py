@@ -111,6 +111,8 @@ def train(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a run needs a folder of its own")
     _check_names(recipe)
+    if options.tensorboard:
+        _summary_writer()
     with ExitStack() as stack:
         if folder is None:
             folder = _claim_new(Path("runs"), f"{Path(recipe.data).stem or 'data'}-{recipe.model}", stack)
@@ -455,12 +457,16 @@ def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> 
         )
 
 
-def _tensorboard(folder: Path, stack: ExitStack) -> Any:
+def _summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingExtra("TensorBoard is not installed; `pip install 'striate[tensorboard]'` brings it") from error
-    writer = SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter
+
+
+def _tensorboard(folder: Path, stack: ExitStack) -> Any:
+    writer = _summary_writer()(str(folder / "tensorboard"))
     stack.callback(writer.close)
 
     def write(row: dict[str, Any]) -> None:

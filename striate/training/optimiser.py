@@ -47,9 +47,12 @@ def state_tensors(module: nn.Module, optimiser: Optimizer) -> dict[str, Tensor]:
 def restore(module: nn.Module, optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `state_tensors`. Each tensor gets the memory layout of its parameter: layout decides bits."""
     parameters = dict(module.named_parameters())
+    fused = any(group.get("fused") for group in optimiser.param_groups)  # then its counters live beside the weights
     for name, value in tensors.items():
         owner, _, key = name.rpartition(":")
         parameter = parameters[owner]
         if value.shape == parameter.shape:
             value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        elif fused:
+            value = value.to(parameter.device)
         optimiser.state[parameter][key] = value.clone()

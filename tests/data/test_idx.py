@@ -30,7 +30,7 @@ def write_set(folder: Path, n_train: int = 30, n_test: int = 20, zipped: bool = 
         labels = (np.arange(n) % 10).astype(np.uint8)
         for stem, array in zip(idx.FILES[role], (images, labels), strict=True):
             content = packed(array)
-            (folder / (stem + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
+            (folder / (stem + ".gz" * zipped)).write_bytes(gzip.compress(content, mtime=0) if zipped else content)
         made[role] = images
     return made
 
@@ -39,14 +39,14 @@ def write_set(folder: Path, n_train: int = 30, n_test: int = 20, zipped: bool = 
 @given(arrays(np.uint8, array_shapes(max_dims=4, min_side=0, max_side=6)), st.booleans())
 def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, zipped: bool) -> None:
     path = tmp_path_factory.mktemp("idx") / "file"
-    path.write_bytes(gzip.compress(packed(array)) if zipped else packed(array))
+    path.write_bytes(gzip.compress(packed(array), mtime=0) if zipped else packed(array))
     np.testing.assert_array_equal(idx.read(path), array)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_file_cut_at_any_byte_is_refused_by_name(tmp_path: Path, zipped: bool) -> None:
     content = packed(np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
-    content = gzip.compress(content) if zipped else content
+    content = gzip.compress(content, mtime=0) if zipped else content
     path = tmp_path / "train-images-idx3-ubyte"
     for n in range(len(content)):
         path.write_bytes(content[:n])
@@ -57,7 +57,7 @@ def test_a_file_cut_at_any_byte_is_refused_by_name(tmp_path: Path, zipped: bool)
 def test_damage_anywhere_in_a_zipped_file_never_passes_for_other_pixels(tmp_path: Path) -> None:
     """Gzip's own sum sees a change in the content; what it can't see is its header, which holds no pixels."""
     array = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
-    content, path = gzip.compress(packed(array)), tmp_path / "file"
+    content, path = gzip.compress(packed(array), mtime=0), tmp_path / "file"
     refused = 0
     for n in range(len(content)):
         path.write_bytes(content[:n] + bytes([content[n] ^ 0x5A]) + content[n + 1 :])
@@ -80,7 +80,7 @@ def test_damage_anywhere_in_a_zipped_file_never_passes_for_other_pixels(tmp_path
         (struct.pack(">HBBI", 0, 13, 1, 1) + b"1234", "begins with 00 00 0d 01"),  # floats
         (struct.pack(">HBB", 0, 8, 0), "begins with 00 00 08 00"),
         (struct.pack(">HBB", 0, 8, 3) + b"\xff" * 12, "states .* at most"),
-        (gzip.compress(struct.pack(">HBBII", 0, 8, 2, 1 << 16, 1 << 16)), "states 4,294,967,296 bytes"),
+        (gzip.compress(struct.pack(">HBBII", 0, 8, 2, 1 << 16, 1 << 16), mtime=0), "states 4,294,967,296 bytes"),
     ],
 )
 def test_what_is_not_an_idx_file_of_bytes_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
@@ -91,7 +91,7 @@ def test_what_is_not_an_idx_file_of_bytes_is_refused(tmp_path: Path, content: by
 
 def test_a_gzip_bomb_is_not_unpacked_further_than_its_header_allows(tmp_path: Path) -> None:
     """200 MB of zeros behind a header that announces 100 bytes."""
-    (tmp_path / "f").write_bytes(gzip.compress(struct.pack(">HBBI", 0, 8, 1, 100) + bytes(200 << 20), 1))
+    (tmp_path / "f").write_bytes(gzip.compress(struct.pack(">HBBI", 0, 8, 1, 100) + bytes(200 << 20), 1, mtime=0))
     with pytest.raises(DatasetError, match="more bytes"):
         idx.read(tmp_path / "f")
 
@@ -136,7 +136,7 @@ def test_a_missing_file_means_that_the_set_is_not_here(tmp_path: Path) -> None:
 )
 def test_images_and_labels_that_do_not_fit_are_refused(tmp_path: Path, stem: str, array: np.ndarray, said: str) -> None:
     write_set(tmp_path)
-    (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(packed(array)))
+    (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(packed(array), mtime=0))
     with pytest.raises(DatasetError, match=said) as caught:
         idx.load("mnist", tmp_path)
     assert stem in str(caught.value)
@@ -150,7 +150,7 @@ def test_one_set_under_the_name_of_the_other_is_found_out(tmp_path: Path) -> Non
         idx.load("mnist", tmp_path)
     counts = idx.ORIGINALS["mnist"].test_counts
     labels = np.repeat(np.arange(10, dtype=np.uint8), counts)
-    (tmp_path / f"{TEST[1]}.gz").write_bytes(gzip.compress(packed(labels)))
+    (tmp_path / f"{TEST[1]}.gz").write_bytes(gzip.compress(packed(labels), mtime=0))
     assert idx.load("mnist", tmp_path)[0][9] == "9"
     with pytest.raises(DatasetError, match="labels of MNIST, not of Fashion-MNIST"):
         idx.load("fashion_mnist", tmp_path)

@@ -16,6 +16,8 @@ from striate.models.shapes import without_numbers
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text())
 COSTS: dict[str, dict[str, int]] = json.loads(files("striate.models").joinpath("costs.json").read_text())
+RUNS_IN_TRAINING = ("googlenet_aux", "capsnet_mnist")  # auxiliary heads; the decoder of the reconstruction
+ASIDE_MACS = {"googlenet_aux": 8_372_224}  # two heads: 1x1 convolution to 128, dense 2048 to 1024, dense 1024 to 1000
 PUBLISHED_AS = {"stage": "layer", "fc": "linear"}  # stages of the CIFAR networks: paper -> published weights
 
 
@@ -36,12 +38,12 @@ def test_every_model_has_golden_counts_or_a_reason_not_to() -> None:
 def test_the_counts_are_the_published_ones(name: str) -> None:
     found, known = costed(name), GOLDEN[name]
     assert found.trainable == found.parameters == known["parameters"]
-    if known["running_statistics"] is not None:
+    if known["running_statistics"] is not None and name != "lenet5_1998":  # its buffers are the bitmaps of the digits
         assert found.buffers == known["running_statistics"]
         assert found.keras_parameters == known["parameters"] + known["running_statistics"]
-    assert found.macs == known["macs"]
+    assert found.macs == known["macs"] - ASIDE_MACS.get(name, 0)
     assert entry(name).input == tuple(known["input"])
-    assert not found.unused
+    assert bool(found.unused) == (name in RUNS_IN_TRAINING)
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -53,29 +55,39 @@ def test_the_table_of_models_has_no_model_too_many() -> None:
     assert list(COSTS) == list_models()
 
 
+@cache
+def shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """What every step puts out, batch left out."""
+    seen: dict[str, tuple[int, ...]] = {}
+    with without_numbers():
+        model = create_model(name).eval()
+        for key, step in model.named_modules():
+            step.register_forward_hook(lambda _, __, y, key=key: seen.__setitem__(key, tuple(y.shape[1:])))
+        cost(model, entry(name).input)
+    return seen
+
+
+def compared(name: str) -> dict[str, str]:
+    """Stages of the reference -> our step of that name, or of its other name."""
+    known = shapes(name)
+    pairs = {}
+    for stage in GOLDEN[name]["stages"]:
+        names = (stage, *(stage.replace(a, b) for a, b in PUBLISHED_AS.items()))
+        if step := next((one for one in names if one in known), None):
+            pairs[stage] = step
+    return pairs
+
+
 @pytest.mark.parametrize("name", [name for name in GOLDEN if GOLDEN[name]["stages"]])
 def test_the_stages_have_the_published_shapes(name: str) -> None:
-    """Stages that the reference calls as we do, or by a name of PUBLISHED_AS."""
-    last = {}  # the output of a stage is that of the last layer inside it
-    for row in costed(name).rows:
-        parts = row.name.split(".")
-        last |= {".".join(parts[:n]): row.output for n in range(1, len(parts) + 1)}
-    for stage, shape in GOLDEN[name]["stages"].items():
-        for step in (stage, *(stage.replace(a, b) for a, b in PUBLISHED_AS.items())):
-            if step in last:
-                assert _bare(last[step]) == _bare(shape), stage
-                break
+    for stage, step in compared(name).items():
+        assert _bare(shapes(name)[step]) == _bare(GOLDEN[name]["stages"][stage]), stage
 
 
 def test_most_networks_are_compared_stage_by_stage() -> None:
-    def compared(name: str) -> int:
-        known = {".".join(row.name.split(".")[: n + 1]) for row in costed(name).rows for n in range(4)}
-        return len(known & set(GOLDEN[name]["stages"]))
-
-    families = ["lenet5", "resnet50", "densenet121", "inception_v3", "mobilenet_v2_1.0", "squeezenet1_0", "mnasnet1_0"]
-    there = [name for name in families if name in GOLDEN]
-    assert len(there) >= 6
-    assert all(compared(name) >= 4 for name in there), {name: compared(name) for name in there}
+    families = ["lenet5", "resnet50", "densenet121", "inception_v3", "mobilenet_v2", "squeezenet1_0", "mnasnet1_0"]
+    assert {name: len(compared(name)) for name in families if len(compared(name)) < 4} == {}
+    assert sum(len(compared(name)) >= 4 for name in GOLDEN) >= 60
 
 
 def test_the_fixture_is_what_the_shared_facts_say(shared: Path) -> None:

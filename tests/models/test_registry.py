@@ -24,14 +24,8 @@ def test_models_are_listed_by_year_and_in_the_order_of_their_paper() -> None:
     names = list_models()
     years = [entry(name).year for name in names]
     assert years == sorted(years)
-    assert list_models("resnet???*") == [] or all(len(name) > 8 for name in list_models("resnet???*"))
-    assert [n for n in names if n.startswith("resnet")] == [
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-        "resnet152",
-    ]
+    first = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+    assert [n for n in names if n in first] == first
 
 
 def test_a_pattern_finds_a_model_by_its_alias_once() -> None:

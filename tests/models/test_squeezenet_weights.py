@@ -94,8 +94,13 @@ def test_a_hundred_images_are_recognised_about_as_often_as_stated(shared: Path) 
 
 
 @pytest.mark.slow
-def test_the_accuracy_on_all_samples_is_the_stated_one(shared: Path) -> None:
+def test_the_accuracy_on_all_samples_is_at_least_the_stated_one(shared: Path) -> None:
+    # Stated are 61.7 and 83.1 %, and not how the images were cut. Measured here (n=1000, 2026-11-21): squashed to
+    # 256×256 and cut to 227, as Caffe does, 63.7 and 85.3; cut from the short side of 256, 61.0 and 82.5; the middle
+    # square shrunk to 227, 62.1 and 83.9.
     stated = json.loads((shared / "weights" / f"{FILE}.json").read_text())["measured"]["imagenet_samples_resized"]
     first, five = correct(loaded(published(shared)), *images(shared, 1))
-    assert 100 * first == pytest.approx(stated["top1"], abs=1.0)  # resizing differs in rounding
-    assert 100 * five == pytest.approx(stated["top5"], abs=1.0)
+    assert 100 * first >= stated["top1"]
+    assert 100 * five >= stated["top5"]
+    assert 100 * first == pytest.approx(63.7, abs=0.3)
+    assert 100 * five == pytest.approx(85.3, abs=0.3)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from striate.errors import (
     DatasetError,
     EnvironmentFault,
     Interrupted,
+    MissingExtra,
     RecipeError,
     ShapeError,
     StriateError,
@@ -145,6 +147,62 @@ def test_the_plan_tells_what_is_going_to_happen(images: Path, tmp_path: Path) ->
     assert plan.seconds > 0
     assert set(plan.files) <= FILES | {"last/"}
     assert "12x12" in plan.preprocess
+
+
+def test_what_may_be_wrong_is_told_while_it_trains(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first loss that is far off, and layers that are dead after the first and after the last epoch."""
+    update = Trainer._update
+
+    def planted(self: Trainer, group: Any, lr: float) -> None:
+        if self.progress.step == 0:
+            with torch.no_grad():
+                self.module.get_parameter("fc.weight").mul_(1e4)
+                self.module.get_parameter("bn.bias")[1:] = -1e6
+        update(self, group, lr)
+
+    monkeypatch.setattr(Trainer, "_update", planted)
+    listener = Listener()
+    go(images, tmp_path / "r", listener=listener, lr=1e-9, epochs=3)
+    first, *dead = listener.warnings
+    assert "the first loss is" in first
+    assert "1.1" in first  # ln 3
+    assert len(dead) == 2
+    assert all("relu (3 of 4)" in said for said in dead)
+
+
+def test_epochs_go_to_tensorboard_where_it_is_installed(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path / "r" / "tensorboard")
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            written.append((name, value, epoch))
+
+        def close(self) -> None:
+            written.append(("closed", 0, 0))
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    trained = go(images, tmp_path / "r", tensorboard=True)
+    names = ["lr", "train/loss", "train/accuracy", "val/loss", "val/accuracy"]
+    assert [(name, epoch) for name, _, epoch in written] == [(n, e) for e in (1, 2) for n in names] + [("closed", 0)]
+    assert written[1][1] == trained.rows[0]["train_loss"]
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_an_image_is_read(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    listener = Listener()
+    with pytest.raises(MissingExtra, match=r"striate\[tensorboard\]"):
+        go(images, tmp_path / "r", tensorboard=True, listener=listener)
+    assert listener.prepared == []
+    assert not (tmp_path / "r").exists()
 
 
 # -- what decides between epochs ---------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_a_copy_gives_the_same_logits(name: str) -> None:
     assert torch.equal(copy.deepcopy(model)(x), model(x))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_every_layer_is_used_once_in_the_order_of_its_declaration(name: str) -> None:
     with without_numbers():
         model = create_model(name)
@@ -102,7 +102,7 @@ def test_nothing_is_changed_in_place(name: str) -> None:
     assert not any(getattr(layer, "inplace", False) for layer in model.modules())
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_head_stem_and_look_are_what_the_registry_says(name: str) -> None:
     known = entry(name)
     with without_numbers():
@@ -130,7 +130,7 @@ def test_it_takes_every_size_that_it_says_it_takes(name: str) -> None:
         assert model(torch.zeros(2, known.input[0], *size)).shape == (2, known.classes)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_an_image_that_it_can_not_take_is_refused_with_the_step_and_the_shape(name: str) -> None:
     known = entry(name)
     c, h, w = known.input
@@ -163,7 +163,7 @@ def test_it_is_exported_with_the_same_logits(name: str) -> None:
     assert torch.equal(torch.export.export(model, (x,)).module()(x), model(x))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_it_is_built_without_numbers_in_under_a_second(name: str) -> None:
     """Time of this process alone: others may be using the machine."""
     best = 9.0

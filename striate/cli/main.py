@@ -8,6 +8,7 @@ import functools
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -85,12 +86,12 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in plain
     if debug:  # it may stand anywhere
         words.remove("--debug")
-    if debug:
-        app(words)
     try:
         app(words)
     except Exception as error:  # noqa: BLE001 (the one place where all errors end)
         message, code = explain(error)
+        if debug:
+            traceback.print_exception(error)
         print(f"striate: {message}", file=sys.stderr)
         sys.exit(code)
 

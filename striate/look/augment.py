@@ -68,7 +68,10 @@ def augment_sheet(
         batch = plain
         if augment.source_crop:
             boxes = augment.boxes(ids, sizes, seed=seed, epoch=epoch)
-            cut = [preprocess.cut(source, tuple(box)) for source, box in zip(sources, boxes.tolist(), strict=True)]
+            cut = [
+                preprocess.cut(source, tuple(box))
+                for source, box in zip(sources, boxes.astype(int).tolist(), strict=True)
+            ]
             batch = torch.from_numpy(np.stack(cut))
         done = augment(batch, labels, ids, seed=seed, epoch=epoch, classes=len(classes))
         variants.append(_pictures(done.images, preprocess))

@@ -56,8 +56,8 @@ def register(entry: Entry) -> None:
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that match a shell pattern, by year; an alias that matches finds its model, too.
 
-    >>> list_models("lenet*")
-    ['lenet5']
+    >>> list_models("deck_*convnet")
+    ['deck_mnist_convnet']
     """
     _load()
     found = {name for alias, name in _names.items() if fnmatchcase(alias, pattern)}

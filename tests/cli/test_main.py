@@ -1,6 +1,8 @@
 """The command line as a whole: mistakes, exit codes, machine-readable output."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from tests.cli.conftest import Command
 CODES = {0, 2, 3, 4, 5, 130, 143}
 WORDS = [
     "train", "evaluate", "predict", "doctor", "models", "summary", "look", "augment", "data", "list", "demo",
-    "digits", "lenet5", "nowhere", "--model", "--set", "lr=0.1", "lr=x", "--json", "--help", "-h", "--debug", "--top",
+    "digits", "lenet5", "nowhere", "--model", "--set", "lr=0.1", "lr=x", "--json", "--help", "-h", "--top",
     "-1", "0", "", "--", "-", "--resume", "--out", "a\nb", "--no-such-flag", "é", "\udcff", "--workers", "9999",
     "resnet*", "[", "--size",
 ]  # fmt: skip
@@ -81,6 +83,14 @@ def test_the_same_command_twice_refuses_to_overwrite_a_run(striate: Command, sma
     assert said.code == 2
     assert "already holds a run" in said.err
     assert {p.name: p.stat().st_mtime_ns for p in small_run.iterdir() if p.name in before} == before
+
+
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "striate", "train", "digits", "--debug"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("striate: which network?")
 
 
 def test_an_error_that_nobody_foresaw_is_called_a_bug() -> None:

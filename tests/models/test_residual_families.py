@@ -80,9 +80,6 @@ def cifar_by_hand(w: Weights, x: Tensor, n: int, added: float) -> Tensor:
         ),
         pytest.param(partial(create_model, "cifar_plain20"), partial(cifar_by_hand, n=3, added=0), id="cifar_plain20"),
         pytest.param(
-            partial(create_model, "cifar_plain110"), partial(cifar_by_hand, n=18, added=0), id="cifar_plain110"
-        ),
-        pytest.param(
             partial(create_model, "cifar_resnet1202"),
             partial(cifar_by_hand, n=200, added=1),
             id="cifar_resnet1202",

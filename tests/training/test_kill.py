@@ -115,13 +115,14 @@ def test_a_run_that_is_killed_at_seventeen_random_moments_goes_on_to_the_same_by
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
-    run, settings = tmp_path / "run", ["epochs=50", "augment=none"]
+    run, settings = tmp_path / "run", ["epochs=500", "augment=none"]
     process = subprocess.Popen(
         command(run, settings),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"COLUMNS": "200"},
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background job ignores Ctrl-C
     )
     deadline = time.monotonic() + 120
     while not list((run / FOLDER).glob("step-*")) and time.monotonic() < deadline:

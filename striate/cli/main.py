@@ -5,6 +5,7 @@ The one place that maps an error to an exit code and a line on standard error.
 
 import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -86,6 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in plain
     if debug:  # it may stand anywhere
         words.remove("--debug")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that is not UTF-8 is shown escaped, not refused
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(words)
     except Exception as error:  # noqa: BLE001 (the one place where all errors end)

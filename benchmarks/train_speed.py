@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder that holds mnist/")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--epochs", type=int, default=3, help="the first one warms up (default %(default)s)")
-    parser.add_argument("--batch", type=int, default=128, help="images a step, for all (default %(default)s)")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[128, 512], help="images a step, for all (default %(default)s)"
+    )
     parser.add_argument("--images", type=int, default=60_000, help="training images to use (default all)")
     parser.add_argument(
         "--keras-python", type=Path, help="a Python that has Keras with TensorFlow; without it Keras is left out"
@@ -45,20 +48,20 @@ def main() -> None:
         if options.images < 60_000:
             mnist.shorten(folder, Path(scratch), options.images)
             folder = Path(scratch)
-        for network in options.networks:
-            answers = take_turns(contenders(network, folder, options), options.rounds)
+        for network, batch in product(options.networks, options.batch):
+            answers = take_turns(contenders(network, folder, batch, options), options.rounds)
             where["versions"] |= answers.get(KERAS, [{}])[0].get("versions", {})
             same_networks(answers)
-            measured[network] = answers
-            tables.append(table(network, answers, options))
+            measured[f"{network}, batch {batch}"] = answers
+            tables.append(table(network, batch, answers, options))
             print(tables[-1], file=sys.stderr)
     report(options, where, tables, measured)
     print("Images a second of the training epochs; accuracy on the 10,000 test images after the last one.")
     print("The whole process: start, reading the data, training, testing.")
 
 
-def contenders(network: str, folder: Path, options: Any) -> dict[str, Callable[[], dict[str, Any]]]:
-    common = [network, "--data-dir", folder, "--epochs", str(options.epochs), "--batch", str(options.batch)]
+def contenders(network: str, folder: Path, batch: int, options: Any) -> dict[str, Callable[[], dict[str, Any]]]:
+    common = [network, "--data-dir", folder, "--epochs", str(options.epochs), "--batch", str(batch)]
 
     def timed(python: Path | str, script: str, *more: str) -> dict[str, Any]:
         begun = time.perf_counter()
@@ -91,7 +94,7 @@ def same_networks(answers: dict[str, list[dict[str, Any]]]) -> None:
             raise SystemExit(f"not the same network: {count} parameters, with Keras {answers[KERAS][0]['parameters']}")
 
 
-def table(network: str, answers: dict[str, list[dict[str, Any]]], options: Any) -> Table:
+def table(network: str, batch: int, answers: dict[str, list[dict[str, Any]]], options: Any) -> Table:
     by_name = {name: rates(rounds) for name, rounds in answers.items()}
     loop = [max(pair) for pair in zip(by_name[TORCH], by_name[TORCH_2], strict=True)]
     rows = []
@@ -106,7 +109,7 @@ def table(network: str, answers: dict[str, list[dict[str, Any]]], options: Any) 
         gain = ratios(by_name[STRIATE], by_name[KERAS])
         rows.append(["Striate / Keras", "", f"{middle(gain):.2f}", f"{min(gain):.2f} to {max(gain):.2f}", "", ""])
     chosen = json.dumps(answers[STRIATE][0]["chosen"])
-    heading = f"{network}, MNIST, {options.images:,} images, batch {options.batch}; Striate chose {chosen}"
+    heading = f"{network}, MNIST, {options.images:,} images, batch {batch}; Striate chose {chosen}"
     columns = ["", "images/s", "x better loop", "rounds", "accuracy", "process, s"]
     return Table(heading, columns, rows)
 

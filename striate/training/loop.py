@@ -22,6 +22,7 @@ from striate.run.folder import load_into
 from striate.run.inference import probabilities
 from striate.training import monitor
 from striate.training.checkpoint import Found, Progress
+from striate.training.gradients import faster_gradients
 from striate.training.losses import Kind, Loss, expected_at_start
 from striate.training.optimiser import restore, set_rate, state_tensors
 from striate.training.recipe import Recipe
@@ -95,7 +96,7 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end.  Raises: Interrupted after a signal, TrainingError where a number is not finite."""
         p = self.progress
-        with _signals() as self._stopped:
+        with _signals() as self._stopped, faster_gradients(self.module, self.device):
             while p.epoch < self.epochs and not p.finished and not self._given_up():
                 self._epoch()
             if not p.finished:
@@ -159,7 +160,7 @@ class Trainer:
 
     def _update(self, group: list[Batch], lr: float) -> None:
         p = self.progress
-        torch.manual_seed(keyed.torch_seed(self.recipe.seed, p.step))
+        self._seed()
         set_rate(self.optimiser, lr)
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
@@ -191,6 +192,17 @@ class Trainer:
         p.step += 1
         if self.average:
             self._move_average()
+
+    def _seed(self) -> None:
+        """What a step draws (dropout, dropped blocks) depends on the recipe's seed and the step's number alone.
+
+        `torch.manual_seed` would also note a call, with its whole stack, for every kind of device that this process
+        never uses: 0.65 ms a step, and memory that grows.
+        """
+        seed = keyed.torch_seed(self.recipe.seed, self.progress.step)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _place(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         images = batch.images.to(self.device, memory_format=self.format, non_blocking=True)
@@ -312,7 +324,7 @@ class Trainer:
 
     def _not_finite(self, what: str, group: list[Batch], lr: float) -> None:
         p = self.progress
-        torch.manual_seed(keyed.torch_seed(self.recipe.seed, p.step))
+        self._seed()
         where = None
         for batch in group:
             images, labels, targets = self._place(batch)

@@ -1,0 +1,94 @@
+"""The faster gradients are the same gradients, and leave no trace."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from striate.models.registry import create_model
+from striate.training.gradients import faster_gradients
+
+CPU = torch.device("cpu")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    k=st.integers(1, 4), n=st.integers(1, 3), c=st.integers(1, 5), rows=st.integers(1, 4), columns=st.integers(1, 4),
+    last=st.booleans(),
+)  # fmt: skip
+def test_an_average_pool_s_gradient_is_torch_s(k: int, n: int, c: int, rows: int, columns: int, last: bool) -> None:
+    layer = nn.AvgPool2d(k)
+    x = torch.randn(n, c, rows * k, columns * k, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y = layer(a)
+    g = torch.randn_like(y)
+    y.backward(g)
+    with faster_gradients(layer, CPU) as names:
+        assert names == [""]
+        z = layer(b)
+        z.backward(g)
+    assert torch.equal(y, z)
+    torch.testing.assert_close(a.grad, b.grad, rtol=1e-14, atol=1e-14)
+
+
+def test_windows_that_do_not_cover_the_image_are_left_to_torch() -> None:
+    layer, x = nn.AvgPool2d(2), torch.randn(1, 2, 5, 7, requires_grad=True)
+    with faster_gradients(layer, CPU):
+        layer(x).sum().backward()
+    assert x.grad is not None
+    assert (x.grad[..., :4, :6] == 0.25).all()
+    assert (x.grad[..., 4:, :] == 0).all()
+    assert (x.grad[..., 6:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.AvgPool2d(3, 2),
+        nn.AvgPool2d(2, padding=1),
+        nn.AvgPool2d((2, 2)),
+        nn.AvgPool2d(2, divisor_override=3),
+        nn.MaxPool2d(2),
+    ],
+    ids=repr,
+)
+def test_other_pools_are_not_touched(layer: nn.Module) -> None:
+    with faster_gradients(layer, CPU) as names:
+        assert names == []
+        assert "forward" not in vars(layer)
+
+
+def test_a_network_s_gradients_are_torch_s_and_its_layers_are_afterwards_as_before() -> None:
+    torch.manual_seed(0)
+    network = create_model("lenet5").double()
+    x = torch.randn(4, 1, 32, 32, dtype=torch.float64)
+    before = {name: dict(vars(m)) for name, m in network.named_modules()}
+
+    def gradients() -> list[torch.Tensor]:
+        network.zero_grad()
+        nn.functional.cross_entropy(network(x), torch.arange(4)).backward()
+        return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+    wanted = gradients()
+    with faster_gradients(network, CPU) as names:
+        assert names == ["S2", "S4"]
+        got = gradients()
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+    assert {name: vars(m).keys() for name, m in network.named_modules()} == {n: v.keys() for n, v in before.items()}
+
+
+def test_layers_are_as_before_also_when_the_training_fails() -> None:
+    network = create_model("lenet5")
+    with pytest.raises(ZeroDivisionError), faster_gradients(network, CPU):
+        raise ZeroDivisionError
+    assert not any("forward" in vars(m) for m in network.modules())
+
+
+def test_hooks_see_the_layer_as_ever() -> None:
+    network, seen = create_model("lenet5"), []
+    network.get_submodule("S2").register_forward_hook(lambda _m, _x, y: seen.append(tuple(y.shape)))
+    with faster_gradients(network, CPU):
+        network(torch.zeros(2, 1, 32, 32))
+    assert seen == [(2, 6, 14, 14)]

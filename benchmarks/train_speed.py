@@ -52,7 +52,7 @@ def main() -> None:
             answers = take_turns(contenders(network, folder, batch, options), options.rounds)
             where["versions"] |= answers.get(KERAS, [{}])[0].get("versions", {})
             same_networks(answers)
-            measured[f"{network}, batch {batch}"] = answers
+            measured[f"{network}, batch {batch}"] = {name: list(map(_kept, rounds)) for name, rounds in answers.items()}
             tables.append(table(network, batch, answers, options))
             print(tables[-1], file=sys.stderr)
     report(options, where, tables, measured)
@@ -112,6 +112,11 @@ def table(network: str, batch: int, answers: dict[str, list[dict[str, Any]]], op
     heading = f"{network}, MNIST, {options.images:,} images, batch {batch}; Striate chose {chosen}"
     columns = ["", "images/s", "x better loop", "rounds", "accuracy", "process, s"]
     return Table(heading, columns, rows)
+
+
+def _kept(answer: dict[str, Any]) -> dict[str, Any]:
+    """What is stored of an answer: not the shapes, which have been compared."""
+    return {key: value for key, value in answer.items() if key not in ("parameters", "versions")}
 
 
 def _product(shape: list[int]) -> int:

@@ -22,20 +22,23 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print card.json.")] = False,
 ) -> None:
     """Write predictions.csv, card.json and card.html: accuracy, mistakes, calibration, and how sure all of it is."""
+    from striate.cli.progress import listener
     from striate.cli.words import card_summary
     from striate.evaluation.job import evaluate as run_evaluation
 
-    card = run_evaluation(
-        run,
-        data or None,
-        split=split or None,
-        compare=compare or (),
-        out=out,
-        images=images,
-        data_dir=data_dir,
-        download=download,
-        workers=workers,
-    )
+    with listener() as report:
+        card = run_evaluation(
+            run,
+            data or None,
+            split=split or None,
+            compare=compare or (),
+            out=out,
+            images=images,
+            data_dir=data_dir,
+            download=download,
+            workers=workers,
+            progress=report.prepare,
+        )
     typer.echo(
         json.dumps(card.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         if as_json

@@ -162,6 +162,19 @@ def find(name: str, data_dir: Path | None = None) -> Path | None:
     return None
 
 
+def place_again(name: str, data_dir: Path | None, before: object) -> Path | None:
+    """Where to open a data set that was opened `before` in a data folder: as asked, as usual, or there again."""
+    if data_dir is None and name in catalogue() and isinstance(before, str) and find(name) is None:
+        return Path(before) if find(name, Path(before)) else None
+    return data_dir
+
+
+def place_found(name: str, data_dir: Path | None = None) -> str | None:
+    """The data folder in which a named data set is found, for `place_again`."""
+    here = (place for place in places(data_dir) if name in catalogue() and find(name, place))
+    return next((str(place.resolve()) for place in here), None)
+
+
 def fetch_named(name: str, data_dir: Path | None = None, *, progress: Progress | None = None) -> Path:
     """The folder of a named data set, downloaded if it is not there.  Raises: UnknownName; as `fetch_dataset`."""
     if name not in catalogue():

@@ -11,7 +11,7 @@ from torch import nn
 from striate import durable
 from striate.data.dataset import ROLES, Dataset
 from striate.data.screen import Screened, screen
-from striate.data.sources import aligned, open_dataset, open_for_evaluation
+from striate.data.sources import aligned, open_dataset, open_for_evaluation, place_again
 from striate.errors import DatasetError, UnknownName, UsageError
 from striate.evaluation.card import Card, Example, Rival, make_card
 from striate.evaluation.examples import explained, least_sure, most_wrong
@@ -115,6 +115,7 @@ def _open(
     def look(dataset: Dataset) -> Screened:
         return screen(dataset, workers=2, progress=lambda done, of: tell("reading images", done, of))
 
+    data_dir = place_again(source, data_dir, run.config.get("data", {}).get("found_in"))
     named = source == str(trained_on) or _same_place(source, trained_on)
     background = run.preprocess.background
     try:

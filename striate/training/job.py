@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,22 @@ from striate.data.augment import Augment
 from striate.data.dataset import ROLES, Dataset
 from striate.data.loader import Loader
 from striate.data.screen import Screened, screen
-from striate.data.sources import NAMES, open_dataset
+from striate.data.sources import NAMES, open_dataset, place_again, place_found
 from striate.errors import ArtefactError, Busy, DatasetError, EnvironmentFault, MissingExtra, UsageError
 from striate.models.cost import cost
 from striate.models.registry import entry
-from striate.run.folder import CONFIG, MODEL, RECIPE, RESULTS, Identity, ModelSpec, Run, write_identity, write_model
+from striate.run.folder import (
+    CONFIG,
+    MODEL,
+    RECIPE,
+    RESULTS,
+    Identity,
+    ModelSpec,
+    Run,
+    read_about,
+    write_identity,
+    write_model,
+)
 from striate.training import checkpoint
 from striate.training import recipe as recipes
 from striate.training.loop import Trainer, kind_of
@@ -156,7 +167,7 @@ def _start(folder: Path, recipe: Recipe, options: Options, report: Report) -> Tr
     if resolved.recipe.stop_after and "val" not in screened.dataset.splits:
         report.warn("stop_after does nothing: there is no val split to tell when it gets no better")
     identity = Identity(_spec(resolved), screened.dataset.classes, resolved.choice.preprocess)
-    write_identity(folder, identity, _facts(resolved.recipe, screened, machine))
+    write_identity(folder, identity, _facts(resolved.recipe, screened, machine, options))
     with ExitStack() as stack:
         trainer = _trainer(folder, identity, resolved.recipe, screened, machine, options, report, stack)
         report.plan(_plan(folder, trainer, resolved, screened, machine))
@@ -175,26 +186,31 @@ def _resume(folder: Path, asked: Mapping[str, Any], options: Options, report: Re
     with durable.lock(folder):
         durable.sweep(folder)
         durable.sweep(folder / checkpoint.FOLDER)
-        found = checkpoint.newest(folder, _sha(folder / RECIPE))
+        found = checkpoint.newest(folder, _sha(recipe))
         for message in found.damaged if found else ():
             report.warn(f"{message}; using the one before it")
         if found and found.progress.finished:
             report.note(f"{folder} is finished; nothing to do")
             return _trained(folder, found.progress, resumed=True)
-        for key in ("name", "threads", "capability", "torch"):
-            if stored[key] != getattr(machine, key):
-                report.warn(
-                    f"the run began with {key} {stored[key]!r}, this is {getattr(machine, key)!r}: "
-                    "the last bits of its numbers may differ"
-                )
-        moved = {"data": located(str(asked.get("data", recipe.data)))}  # the same images may lie elsewhere by now
-        screened = _data(recipe.model_copy(update=moved), options, report)
-        _same_data(folder, run, screened, options)
+        changed = [key for key in ("name", "threads", "capability", "torch") if stored[key] != getattr(machine, key)]
+        for key in changed:
+            report.warn(
+                f"the run began with {key} {stored[key]!r}, this is {getattr(machine, key)!r}: "
+                "the last bits of its numbers may differ"
+            )
+        moved = recipe.model_copy(update={"data": located(str(asked.get("data", recipe.data)))})  # by now elsewhere
+        before = _recorded(run, "data", {"sha256", "counts"})
+        options = replace(options, data_dir=place_again(moved.data, options.data_dir, before.get("found_in")))
+        screened = _data(moved, options, report)
+        same = _same_data(folder, run, screened, options)
         with ExitStack() as stack:
             trainer = _trainer(folder, run.identity, recipe, screened, machine, options, report, stack)
             if found:
                 trainer.restore(found)
                 p = found.progress
+                if (changed or not same) and _chosen_later(folder, p):
+                    p.best = None
+                    report.note(f"{MODEL} is of a later epoch than the checkpoint; the best is chosen anew from here")
                 report.note(f"going on from epoch {p.epoch + 1}, batch {p.batch}, step {p.step}")
             return _finish(folder, trainer, resumed=True)
 
@@ -256,7 +272,7 @@ def _trainer(
     val = None
     if "val" in dataset.splits and len(dataset.split("val")):
         val = Loader(dataset.split("val"), identity.preprocess, workers=options.workers, progress=tell, **common)
-    sha = _sha(folder / RECIPE) if (folder / RECIPE).is_file() else _sha_text(recipe.to_toml())
+    sha = _sha(recipe)
     progress = checkpoint.Progress()
     rule = "highest val accuracy, then lowest val loss" if val else "last epoch (no val split)"
 
@@ -350,13 +366,14 @@ def _spec(resolved: Resolved) -> ModelSpec:
     return spec
 
 
-def _facts(recipe: Recipe, screened: Screened, machine: Machine) -> dict[str, Any]:
+def _facts(recipe: Recipe, screened: Screened, machine: Machine, options: Options) -> dict[str, Any]:
     dataset = screened.dataset
     named = recipe.data if recipe.data in NAMES else Path(recipe.data).name
     return {
         "striate": __version__,
         "data": {
             "name": named,
+            "found_in": place_found(recipe.data, options.data_dir),
             "sha256": screened.fingerprint.sha256,
             "counts": {
                 role: dict(zip(dataset.classes, dataset.counts(role).tolist(), strict=True))
@@ -441,7 +458,8 @@ def _recorded(run: Run, key: str, names: set[str]) -> dict[str, Any]:
     return table
 
 
-def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> None:
+def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> bool:
+    """Whether the images are those of the run.  Raises: DatasetError where they are not, and it is not allowed."""
     stored = _recorded(run, "data", {"sha256", "counts"})
     if screened.dataset.classes != run.classes:
         gone = sorted(set(run.classes) - set(screened.dataset.classes))
@@ -449,12 +467,24 @@ def _same_data(folder: Path, run: Run, screened: Screened, options: Options) -> 
         raise DatasetError(
             f"{folder}: the classes have changed since the run began: gone {gone or 'none'}, new {new or 'none'}"
         )
-    if screened.fingerprint.sha256 != stored["sha256"] and not options.allow_changed_data:
+    same = bool(screened.fingerprint.sha256 == stored["sha256"])
+    if not same and not options.allow_changed_data:
         counts = sum(sum(each.values()) for each in stored["counts"].values())
         raise DatasetError(
             f"{folder}: the images are not those the run began with (then {counts}, now {screened.fingerprint.images}; "
             "contents, names or splits differ); --allow-changed-data goes on all the same"
         )
+    return same
+
+
+def _chosen_later(folder: Path, progress: checkpoint.Progress) -> bool:
+    """Whether the weights that were kept are of an epoch that the checkpoint has not seen, or never will in this form.
+
+    A run that goes on to the same bytes chooses them again. One whose images or machine have changed may not, and
+    would name one epoch as its best and hold another's weights.
+    """
+    about = read_about(folder / MODEL) if (folder / MODEL).is_file() else {}
+    return progress.best is not None and about.get("epoch") != progress.best["epoch"]
 
 
 def _summary_writer() -> Any:
@@ -477,9 +507,6 @@ def _tensorboard(folder: Path, stack: ExitStack) -> Any:
     return write
 
 
-def _sha(path: Path) -> str:
-    return _sha_text(path.read_text(encoding="utf-8"))
-
-
-def _sha_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha(recipe: Recipe) -> str:
+    """Of the settings, not of the text: a comment may be added to recipe.toml while a run is stopped."""
+    return hashlib.sha256(recipe.to_toml().encode()).hexdigest()

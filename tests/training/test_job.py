@@ -1,5 +1,6 @@
 """A training run: what it leaves behind, what it is refused for, and which images it was trained on."""
 
+import gzip
 import json
 import os
 import shutil
@@ -32,10 +33,11 @@ from striate.errors import (
     UnknownName,
     UsageError,
 )
+from striate.evaluation.job import evaluate
 from striate.models.registry import create_model
 from striate.run.classifier import load
-from striate.run.folder import MODEL, read_about, read_json
-from striate.run.packed import unpack
+from striate.run.folder import MODEL, read_about, read_json, read_model, write_model
+from striate.run.packed import pack, unpack
 from striate.training import checkpoint
 from striate.training.checkpoint import FOLDER, Progress
 from striate.training.job import COLUMNS, train
@@ -517,6 +519,65 @@ def test_a_recipe_that_was_edited_after_a_checkpoint_is_refused(images: Path, tm
         go(images, out, resume=True)
 
 
+def test_a_comment_in_the_recipe_of_a_stopped_run_stops_nothing(images: Path, tmp_path: Path) -> None:
+    whole, out = go(images, tmp_path / "whole").folder, half(images, tmp_path / "r")
+    path = out / "recipe.toml"
+    path.write_text("# the rate is from the slides\n" + path.read_text())
+    go(images, out, resume=True)
+    assert (out / MODEL).read_bytes() == (whole / MODEL).read_bytes()
+
+
+def test_named_data_are_found_again_where_they_were(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STRIATE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
+    copy = tmp_path / "data"
+    (copy / "mnist").mkdir(parents=True)
+    for role, n in (("train", 60), ("t10k", 20)):
+        for kind, size in (("images-idx3", 784), ("labels-idx1", 1)):
+            file = f"{role}-{kind}-ubyte.gz"
+            with gzip.open(shared / "data" / "mnist" / file) as whole:
+                head = bytearray(whole.read(16 if size > 1 else 8))
+                body = whole.read(n * size)
+            head[4:8] = n.to_bytes(4, "big")
+            with gzip.open(copy / "mnist" / file, "wb") as short:
+                short.write(bytes(head) + body)
+    out = tmp_path / "r"
+    one = {"epochs": 1, "batch": 16, "augment": "none"}
+    train("mnist", "lenet5", out=out, options=options(data_dir=copy), **one)
+    assert read_json(out / "config.json")["data"]["found_in"] == str(copy.resolve())
+    assert evaluate(out).to_json()["accuracy"]["images"] == 20
+    shutil.rmtree(out / "last")
+    assert train(out=out, resume=True, options=options()).rows
+    (copy / "mnist").rename(tmp_path / "away")
+    with pytest.raises(DatasetError, match="not found in"):
+        evaluate(out)
+
+
+def test_the_best_epoch_is_chosen_anew_where_a_changed_run_kept_weights_that_it_has_not_seen(
+    images: Path, tmp_path: Path
+) -> None:
+    """Killed after an epoch whose weights were kept and before the next checkpoint; then the machine is another."""
+    out = tmp_path / "r"
+    with pytest.raises(Interrupted):
+        go(images, out, listener=Listener(STEPS + 2))
+    tensors, identity = read_model(out / MODEL)
+    write_model(out / MODEL, tensors, identity, {"epoch": 2, "val_loss": 0.0, "val_accuracy": 1.0})
+    config = read_json(out / "config.json")
+    config["machine"] |= {"torch": "1.0"}
+    (out / "config.json").write_text(json.dumps(config))
+    _, path = checkpoint.stored(out)[-1]
+    kept, header = unpack(path)
+    header["progress"]["best"] = {"epoch": 1, "val_loss": 0.0, "val_accuracy": 1.0}  # never to be surpassed
+    path.write_bytes(pack(kept, header))
+    listener = Listener()
+    result = go(images, out, resume=True, listener=listener)
+    assert any("chosen anew" in note for note in listener.notes)
+    assert read_about(out / MODEL)["epoch"] == result.best["epoch"]
+    assert result.best["val_accuracy"] == result.rows[result.best["epoch"] - 1]["val_accuracy"]
+
+
 @pytest.mark.parametrize("key", ["machine", "data"])
 def test_a_config_without_what_a_resume_needs_is_refused_by_name(images: Path, tmp_path: Path, key: str) -> None:
     out = half(images, tmp_path / "r")
@@ -528,8 +589,6 @@ def test_a_config_without_what_a_resume_needs_is_refused_by_name(images: Path, t
 
 
 def test_a_checkpoint_of_another_network_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
-    from striate.run.packed import pack
-
     out = half(images, tmp_path / "r")
     (_, path) = checkpoint.stored(out)[-1]
     tensors, header = unpack(path)

@@ -1,5 +1,6 @@
 """What is seen while training: bars on a terminal, plain lines elsewhere."""
 
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from striate.training.plan import Plan
 from striate.training.report import Report, Step, Timing
+
+NAMES_END = 11  # columns that the names of the plan take
 
 
 @contextmanager
@@ -40,7 +43,19 @@ class Quiet(Report):
         self.console = console
 
     def warn(self, text: str) -> None:
-        self.console.print(f"warning: {text}", markup=False, style="yellow")
+        self._say(f"warning: {text}", indent=9, style="yellow")
+
+    def _say(self, text: str, *, indent: int = 0, style: str = "") -> None:
+        """Folded to the width of a terminal, under its first word; elsewhere one line, for whoever searches."""
+        if self.console.is_terminal:
+            text = "\n".join(
+                textwrap.fill(
+                    line, self.console.width, subsequent_indent=" " * indent,
+                    break_long_words=False, break_on_hyphens=False, drop_whitespace=True,
+                )
+                for line in text.splitlines()
+            )  # fmt: skip
+        self.console.print(text, markup=False, style=style)
 
 
 class Lines(Quiet):
@@ -51,10 +66,10 @@ class Lines(Quiet):
         self._said = time.monotonic()
 
     def note(self, text: str) -> None:
-        self.console.print(f"note: {text}", markup=False, style="dim")
+        self._say(f"note: {text}", indent=6, style="dim")
 
     def plan(self, plan: Plan) -> None:
-        self.console.print(describe_plan(plan), markup=False)
+        self._say(describe_plan(plan), indent=NAMES_END)
 
     def prepare(self, what: str, done: int, of: int) -> None:
         if time.monotonic() - self._said > 10:
@@ -115,17 +130,18 @@ def describe_plan(plan: Plan) -> str:
     few, many = min(plan.per_class), max(plan.per_class)
     spread = f"{few:,}" if few == many else f"{few:,} to {many:,}"
     left_out = f", {plan.quarantined} left out" if plan.quarantined else ""
+    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
     rows = {
         "data": f"{plan.data}: {images}; {len(plan.classes)} classes of {spread} training images{left_out}",
         "input": f"{plan.preprocess} ({plan.preprocess_why})",
         "augment": plan.augment,
         "model": f"{plan.model}: {plan.parameters:,} parameters, {plan.macs:,} multiply-adds an image",
-        "training": f"{plan.epochs} epochs, {plan.steps:,} steps of {plan.batch} images; {plan.loss}; {plan.precision}",
+        "training": f"{epochs}, {plan.steps:,} steps of {plan.batch} images; {plan.loss}; {plan.precision}",
         "machine": plan.machine,
         "estimate": f"{_duration(plan.seconds)}, {plan.memory_bytes / 2**20:,.0f} MiB",
         "writes": f"{plan.run}: {', '.join(plan.files)}",
     }
-    return "\n".join(f"{name:>9}  {text}" for name, text in rows.items())
+    return "\n".join(f"{name:>{NAMES_END - 2}}  {text}" for name, text in rows.items())
 
 
 def _duration(seconds: float) -> str:

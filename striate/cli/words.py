@@ -49,12 +49,14 @@ def training_request(data: str, model: str, changes: list[str], out: Path | None
 
 def what_next(run: Path, *, evaluated: bool) -> str:
     """The commands that a user would type now."""
-    lines = [f"\nThe run is in {run}. What next:"]
-    if evaluated:
-        lines.append(f"  open {run}/card.html                   the evaluation card")
-    else:
-        lines.append(f"  striate evaluate {run}                  accuracy, mistakes, calibration")
-    lines.append(f"  striate predict {run} IMAGE...          name what is in your own images")
+    first = (
+        (f"open {run / 'card.html'}", "the evaluation card")
+        if evaluated
+        else (f"striate evaluate {run}", "accuracy, mistakes, calibration")
+    )
+    rows = [first, (f"striate predict {run} IMAGE...", "name what is in your own images")]
+    wide = max(len(command) for command, _ in rows)
+    lines = [f"\nThe run is in {run}. What next:", *(f"  {command:<{wide}}  {why}" for command, why in rows)]
     return "\n".join(lines)
 
 

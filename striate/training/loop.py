@@ -22,7 +22,7 @@ from striate.run.folder import load_into
 from striate.run.inference import probabilities
 from striate.training import monitor
 from striate.training.checkpoint import Found, Progress
-from striate.training.gradients import faster_gradients
+from striate.training.faster import faster_layers
 from striate.training.losses import Kind, Loss, expected_at_start
 from striate.training.optimiser import restore, set_rate, state_tensors
 from striate.training.recipe import Recipe
@@ -96,7 +96,7 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end.  Raises: Interrupted after a signal, TrainingError where a number is not finite."""
         p = self.progress
-        with _signals() as self._stopped, faster_gradients(self.module, self.device):
+        with _signals() as self._stopped, faster_layers(self.module, self.device):
             while p.epoch < self.epochs and not p.finished and not self._given_up():
                 self._epoch()
             if not p.finished:

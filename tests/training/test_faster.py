@@ -1,4 +1,4 @@
-"""The faster gradients are the same gradients, and leave no trace."""
+"""The faster ways lead to the same numbers, and leave no trace."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from striate.models.registry import create_model
-from striate.training.gradients import faster_gradients
+from striate.training.faster import faster_layers
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def test_an_average_pool_s_gradient_is_torch_s(k: int, n: int, c: int, rows: int
     y = layer(a)
     g = torch.randn_like(y)
     y.backward(g)
-    with faster_gradients(layer, CPU) as names:
+    with faster_layers(layer, CPU) as names:
         assert names == [""]
         z = layer(b)
         z.backward(g)
@@ -35,7 +35,7 @@ def test_an_average_pool_s_gradient_is_torch_s(k: int, n: int, c: int, rows: int
 
 def test_windows_that_do_not_cover_the_image_are_left_to_torch() -> None:
     layer, x = nn.AvgPool2d(2), torch.randn(1, 2, 5, 7, requires_grad=True)
-    with faster_gradients(layer, CPU):
+    with faster_layers(layer, CPU):
         layer(x).sum().backward()
     assert x.grad is not None
     assert (x.grad[..., :4, :6] == 0.25).all()
@@ -51,13 +51,51 @@ def test_windows_that_do_not_cover_the_image_are_left_to_torch() -> None:
         nn.AvgPool2d((2, 2)),
         nn.AvgPool2d(2, divisor_override=3),
         nn.MaxPool2d(2),
+        nn.Conv2d(2, 2, 1),
+        nn.Conv2d(2, 2, 3, padding=1),
+        nn.Conv2d(2, 2, 3, groups=2),
+        nn.Conv2d(2, 2, 3, dilation=2),
     ],
     ids=repr,
 )
-def test_other_pools_are_not_touched(layer: nn.Module) -> None:
-    with faster_gradients(layer, CPU) as names:
+def test_other_layers_are_not_touched(layer: nn.Module) -> None:
+    with faster_layers(layer, CPU) as names:
         assert names == []
         assert "forward" not in vars(layer)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 3), c=st.integers(1, 5), o=st.integers(1, 5), rows=st.integers(1, 4), columns=st.integers(2, 4),
+    bias=st.booleans(), last=st.booleans(),
+)  # fmt: skip
+def test_a_convolution_that_covers_the_image_is_torch_s(
+    n: int, c: int, o: int, rows: int, columns: int, bias: bool, last: bool
+) -> None:
+    layer = nn.Conv2d(c, o, (rows, columns), bias=bias).double()
+    x = torch.randn(n, c, rows, columns, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last) if last else x
+
+    def pass_through() -> tuple[torch.Tensor, ...]:
+        layer.zero_grad()
+        image = x.clone().requires_grad_()
+        y = layer(image)
+        (y * torch.arange(y.numel()).reshape(y.shape)).sum().backward()
+        gradients = [p.grad for p in (image, *layer.parameters())]
+        return y, *(g.clone() for g in gradients if g is not None)
+
+    wanted = pass_through()
+    with faster_layers(layer, CPU) as names:
+        assert names == [""]
+        got = pass_through()
+    assert len(wanted) == 3 + bias
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_larger_image_is_left_to_torch() -> None:
+    layer, x = nn.Conv2d(2, 3, 2), torch.randn(1, 2, 4, 3)
+    with faster_layers(layer, CPU):
+        assert torch.equal(layer(x), nn.functional.conv2d(x, layer.weight, layer.bias))
 
 
 def test_a_network_s_gradients_are_torch_s_and_its_layers_are_afterwards_as_before() -> None:
@@ -72,8 +110,8 @@ def test_a_network_s_gradients_are_torch_s_and_its_layers_are_afterwards_as_befo
         return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
     wanted = gradients()
-    with faster_gradients(network, CPU) as names:
-        assert names == ["S2", "S4"]
+    with faster_layers(network, CPU) as names:
+        assert names == ["C1", "S2", "C3", "S4", "C5"]
         got = gradients()
     torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
     assert {name: vars(m).keys() for name, m in network.named_modules()} == {n: v.keys() for n, v in before.items()}
@@ -81,7 +119,7 @@ def test_a_network_s_gradients_are_torch_s_and_its_layers_are_afterwards_as_befo
 
 def test_layers_are_as_before_also_when_the_training_fails() -> None:
     network = create_model("lenet5")
-    with pytest.raises(ZeroDivisionError), faster_gradients(network, CPU):
+    with pytest.raises(ZeroDivisionError), faster_layers(network, CPU):
         raise ZeroDivisionError
     assert not any("forward" in vars(m) for m in network.modules())
 
@@ -89,6 +127,6 @@ def test_layers_are_as_before_also_when_the_training_fails() -> None:
 def test_hooks_see_the_layer_as_ever() -> None:
     network, seen = create_model("lenet5"), []
     network.get_submodule("S2").register_forward_hook(lambda _m, _x, y: seen.append(tuple(y.shape)))
-    with faster_gradients(network, CPU):
+    with faster_layers(network, CPU):
         network(torch.zeros(2, 1, 32, 32))
     assert seen == [(2, 6, 14, 14)]

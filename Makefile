@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
-BENCHMARKS := startup input augment train_speed
+BENCHMARKS := startup input augment convolution train_speed
 
 unexport PYTHONHOME PYTHONPATH
 
@@ -81,9 +81,9 @@ $(INSTALLED)-docs: $(INSTALLED)
 
 # Without their dependencies: torchvision and timm would bring another build of torch.
 $(INSTALLED)-oracles: $(INSTALLED)
-	@echo "Installing torchvision, timm, Captum and Keras (once)"
-	@$(PIP) install -q --no-deps -c constraints.txt torchvision timm captum || $(explain)
-	@$(PIP) install -q -c constraints.txt keras pyyaml huggingface_hub tqdm || $(explain)
+	@echo "Installing torchvision, timm, pytorchcv, Captum, Keras and ONNX Runtime (once)"
+	@$(PIP) install -q --no-deps -c constraints.txt torchvision timm pytorchcv captum || $(explain)
+	@$(PIP) install -q -c constraints.txt keras pyyaml huggingface_hub tqdm onnx onnxscript onnxruntime || $(explain)
 	@touch $@
 
 define explain

@@ -12,7 +12,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "striate"
 HIDDEN = {"cli"}  # has its own page
-ROWS = 80  # of a layer table that is shown
 
 
 def write(folder: Path) -> None:
@@ -30,6 +29,7 @@ def write(folder: Path) -> None:
     }
     for name, text in pages.items():
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    zoo(folder / "zoo")
     listing = "\n".join(pages)
     intro = "Generated from the source when this documentation was built. After the errors: the package, room by room."
     (folder / "index.md").write_text(
@@ -79,14 +79,46 @@ def augmentations() -> str:
 
 
 def models() -> str:
-    """The architectures, and the layer table of each that fits on a page."""
-    from striate.look.summary import models_table, summarise
-    from striate.models.registry import list_models
+    """The architectures by year, and where each one's page is."""
+    from striate.look.zoo import models_table
 
-    found = {name: summarise(name) for name in list_models()}
-    tables = "\n".join(f"## {name}\n\n{fenced(str(s))}" for name, s in found.items() if len(s.cost.rows) <= ROWS)
-    rest = "The layer tables of the others are longer; `striate summary NAME` prints them.\n"
-    return f"# Models\n\n{fenced(str(models_table('*')))}\n{tables}\n{rest}"
+    listing = "\n".join(f"zoo/{family}" for family in families())
+    head = "# Models\n\nBy year, with what is new in each. The pages have fact sheets, drawings, layer tables.\n\n"
+    return f"{head}{fenced(str(models_table('*')))}\n```{{toctree}}\n:maxdepth: 2\n\n{listing}\n```\n"
+
+
+def zoo(folder: Path) -> None:
+    """A page for each file of models: its docstring, and of each model fact sheet, drawing and layer table."""
+    folder.mkdir()
+    for family, names in families().items():
+        source = ast.parse((PACKAGE / "models" / f"{family}.py").read_text(encoding="utf-8"))
+        about = ast.get_docstring(source) or ""
+        parts = [f"# {about.partition(chr(10))[0].partition(':')[0].rstrip('.')}\n\n{fenced(about)}"]
+        parts += [one_model(name, folder) for name in names]
+        (folder / f"{family}.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def families() -> dict[str, list[str]]:
+    """Names of models by the file that they are built in, the oldest first."""
+    from striate.models.registry import list_models
+    from striate.models.sheets import sheet
+
+    found: dict[str, list[str]] = {}
+    for name in list_models():
+        found.setdefault(Path(sheet(name).file).stem, []).append(name)
+    return found
+
+
+def one_model(name: str, folder: Path) -> str:
+    """Fact sheet, drawing (a file beside the page) and layer table of a model."""
+    from striate.look.diagram import diagram
+    from striate.look.summary import summarise
+    from striate.look.zoo import facts
+
+    found, known = summarise(name), facts(name)
+    (folder / f"{name}.svg").write_text(diagram(found).svg(), encoding="utf-8")
+    picture = f"```{{image}} {name}.svg\n:alt: drawing of {name}\n:target: ../../_images/{name}.svg\n```"
+    return f"## {name}\n\n{fenced(known.text(72))}\n{picture}\n\n{fenced(found.text())}"
 
 
 def errors() -> str:

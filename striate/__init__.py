@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from striate.data.preprocess import Preprocess as Preprocess
     from striate.data.sources import open_dataset as open_dataset
     from striate.evaluation.job import evaluate as evaluate
+    from striate.look.by_hand import by_hand as by_hand
     from striate.look.summary import summary as summary
     from striate.models.registry import create_model as create_model
     from striate.models.registry import list_models as list_models
+    from striate.models.replace import replace_head as replace_head
+    from striate.models.replace import replace_stem as replace_stem
     from striate.run.classifier import load as load
     from striate.training.job import train as train
     from striate.training.recipe import Recipe as Recipe
@@ -31,9 +34,12 @@ _HOME = {
     "Preprocess": "data.preprocess",
     "open_dataset": "data.sources",
     "evaluate": "evaluation.job",
+    "by_hand": "look.by_hand",
     "summary": "look.summary",
     "create_model": "models.registry",
     "list_models": "models.registry",
+    "replace_head": "models.replace",
+    "replace_stem": "models.replace",
     "load": "run.classifier",
     "train": "training.job",
     "Recipe": "training.recipe",

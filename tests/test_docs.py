@@ -20,7 +20,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "striate"
-EXECUTED = ["README.md", "docs/tour.md"]
+EXECUTED = [
+    "README.md",
+    "docs/tour.md",
+    "docs/weights.md",
+    "docs/zoo.md",
+    "docs/look.md",
+    "docs/by_hand/convolution.md",
+    "docs/by_hand/networks.md",
+    "docs/by_hand/one_unit.md",
+]
 
 BLOCK = re.compile(
     r"^(?:<!--[ ]*(?P<mark>[^\n]*?)[ ]*-->\n)?```(?P<language>[\w-]+)[ ]*\n(?P<body>.*?)^```[ ]*$",

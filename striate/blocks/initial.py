@@ -8,9 +8,12 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def he_normal(model: Model) -> Model:
-    """Convolutions: normal, variance 2 / (k·k·c_out/groups), zero bias. Other layers stay as torch makes them.
+    """Convolutions: normal, variance 2 / (k·k·c_out), zero bias. Other layers stay as torch makes them.
 
-    Source: He et al., arXiv:1502.01852, eq. 14 (the backward case, fan-out), as in torchvision's ResNet.
+    Source: He et al., arXiv:1502.01852, eq. 14 (the backward case, fan-out), as in torchvision.
+    Differs: a convolution in groups sends each channel to c_out/groups others, and c_out is not divided by them: so
+    have it torchvision, and the code that the authors of ResNet and ResNeXt published. That of EfficientNet and MnasNet
+    has the variance 2 / (k·k) for a convolution of each channel by itself.
     """
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):

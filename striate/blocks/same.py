@@ -30,14 +30,17 @@ def conv_same(c_in: int, c_out: int, k: int | tuple[int, int], stride: int = 1, 
 
 
 class SameMaxPool2d(nn.MaxPool2d):
-    """The largest in each window, padding left out.  (N, C, H, W) -> (N, C, ceil(H/stride), ceil(W/stride))"""
+    """The largest in each window, padding left out.  (N, C, H, W) -> (N, C, ceil(H/stride), ceil(W/stride))
+
+    Where `padded_with` is 0 the padding is not left out: Keras' NASNet pads before it pools.
+    """
 
     def __init__(self, k: int, stride: int) -> None:
         super().__init__(k, stride)
-        self.k, self.step = k, stride
+        self.k, self.step, self.padded_with = k, stride, float("-inf")
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(_pad_same(x, self.k, self.step, float("-inf")))
+        y: Tensor = super().forward(_pad_same(x, self.k, self.step, self.padded_with))
         return y
 
 

@@ -24,7 +24,7 @@ class StochasticDepth(nn.Module):
         if not self.training or self.p == 0:
             return x
         kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device) >= self.p
-        return x * (kept / (1 - self.p))
+        return x * (kept.to(x.dtype) / (1 - self.p))
 
     def extra_repr(self) -> str:
         return f"p={self.p:.4g}"

@@ -1,10 +1,22 @@
-"""Five ways to wire layers. Every network in the zoo is layers plus these, and nothing else.
+"""Ways to wire layers. Every network in the zoo is layers plus these, and nothing else.
+
+Five would do for most networks:
 
     Chain     y = f3(f2(f1(x)))              LeNet-5, 1998
     Branches  y = cat(f(x), g(x), ...)       GoogLeNet, 2014
     Residual  y = last(F(x) + shortcut(x))   ResNet, 2015
     Append    y = cat(x, F(x))               DenseNet, 2016
     Gate      y = x * F(x)                   SENet, 2017
+
+The others are for what does not fit these, or fits them under other names than published weights have:
+
+    Taps           y, and heads aside in training        GoogLeNet, 2014
+    Paths, Sum     branches that fork, in one list       Inception v3, 2015; Xception, 2016
+    ResidualPaths  y = last(paths(x) + shortcut(x))      Inception-ResNet, 2016
+    Preactivated   a first step for both paths           ResNet v2, 2016
+    Stochastic     F left out of some training steps     stochastic depth, 2016
+    Graph          any earlier values, by name           NASNet, 2017
+    Split          a share of the channels each          ShuffleNet v2, 2018
 
 Steps are given by keyword, so each has a name: the name is the key of its weights, of its activation in `look`, and
 of its box on the page. Steps that a paper only counts (the blocks of a stage) are given by position: "0", "1", ...
@@ -47,7 +59,7 @@ class Chain(nn.Module):
             for name in self.order:
                 x = modules[name](x)
         except Exception as error:
-            _locate(error, name, modules[name], x, given)
+            locate(error, name, modules[name], x, given)
             raise
         return x
 
@@ -56,7 +68,7 @@ class Chain(nn.Module):
         try:
             y: Tensor = self._modules[name](x)
         except Exception as error:
-            _locate(error, name, self._modules[name], x, x)
+            locate(error, name, self._modules[name], x, x)
             raise
         return y
 
@@ -95,7 +107,7 @@ class Gate(Chain):
         return x * super().forward(x)
 
 
-def _locate(error: Exception, name: str, step: nn.Module, x: Tensor, given: Tensor) -> None:
+def locate(error: Exception, name: str, step: nn.Module, x: Tensor, given: Tensor) -> None:
     """Add to the error at which step it happened; raise a Misfit in its place if the step can't take such an x."""
     if isinstance(error, Misfit):
         error.leave(name, tuple(given.shape))
@@ -174,7 +186,8 @@ class Taps(Chain):
     """A chain with heads aside: y, and in training also what these make of the chain up to where they stand.
 
     `aside` says which steps are heads, and in which field of `outputs` each one's logits go; the field of y is
-    `logits`. In evaluation the heads do not run and y is given alone.
+    `logits`. In evaluation the heads do not run and y is given alone. `outputs.share`, where a network is trained by
+    recipe, is the weight of each head's loss beside that of y.
 
     >>> from collections import namedtuple
     >>> Two = namedtuple("Two", "logits aux_logits")
@@ -198,7 +211,7 @@ class Taps(Chain):
                 elif self.training:
                     heads[self.aside[name]] = modules[name](x)
         except Exception as error:
-            _locate(error, name, modules[name], x, given)
+            locate(error, name, modules[name], x, given)
             raise
         return self.outputs(logits=x, **heads) if self.training else x
 
@@ -307,7 +320,7 @@ class Graph(Chain):
             try:
                 made[name] = self._modules[name](*values)
             except Exception as error:
-                _locate(error, name, self._modules[name], values[0], given[0])
+                locate(error, name, self._modules[name], values[0], given[0])
                 raise
             for source in self.read[name]:
                 made.pop(source, None)  # nothing reads it any more

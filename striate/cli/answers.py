@@ -10,6 +10,7 @@ from typing import Literal
 
 import typer
 
+from striate.cli.downloads import download_bars
 from striate.data.decode import looks_like_an_image
 from striate.errors import DataError, UsageError
 from striate.run.classifier import Answer, answers, load
@@ -17,11 +18,19 @@ from striate.run.classifier import Answer, answers, load
 Form = Literal["text", "json", "csv"]
 
 
-def print_answers(run: Path, files: list[str], *, top: int, form: Form, both: bool, batch: int) -> None:
+def print_answers(
+    run: Path, files: list[str], *, weights: str | None, top: int, form: Form, both: bool, batch: int
+) -> None:
     """Raises: DataError, after all that could be answered, naming what could not be."""
     if both:
         raise UsageError("--json and --csv exclude each other")
-    classifier = load(run)
+    if weights is None:
+        classifier = load(run)
+    else:
+        with download_bars() as show:
+            classifier = load(str(run), weights=weights, progress=show)
+    for note in classifier.notes:
+        typer.echo(f"note: {note}", err=True)
     failed: list[Answer] = []
     if form == "csv":
         typer.echo(_csv(["file", *(f"{what}{i + 1}" for i in range(top) for what in ("class", "probability"))]))

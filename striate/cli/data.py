@@ -33,33 +33,9 @@ def fetch(
     name: Annotated[str, typer.Argument(help="mnist, fashion_mnist, cifar10 or cifar100.")], data_dir: DataDir = None
 ) -> None:
     """Download the original files of one, if they are not there; print their folder."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
+    from striate.cli.downloads import download_bars
     from striate.data.sources import fetch_named
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        rows: dict[str, TaskID] = {}
-
-        def show(file: str, done: int, total: int) -> None:
-            if file not in rows:
-                rows[file] = bars.add_task(file, total=total)
-            bars.update(rows[file], completed=done)
-
+    with download_bars() as show:
         folder = fetch_named(name, data_dir, progress=show)
     typer.echo(str(folder))

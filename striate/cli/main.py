@@ -15,14 +15,19 @@ from typing import Annotated, Any
 
 import typer
 
+from striate.cli.calc import app as calc_app
 from striate.cli.data import app as data_app
 from striate.cli.demo import demo
 from striate.cli.doctor import doctor
 from striate.cli.evaluate import evaluate
 from striate.cli.look_augment import look_augment
-from striate.cli.models import models, summary
+from striate.cli.look_cam import look_attribution, look_cam
+from striate.cli.look_diagram import look_diagram
+from striate.cli.look_unit import look_unit
+from striate.cli.models import compare, models, summary
 from striate.cli.predict import predict
 from striate.cli.train import train
+from striate.cli.weights import weights
 from striate.errors import Interrupted, StriateError
 
 app = typer.Typer(
@@ -71,13 +76,18 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo, "doctor": doctor, "train": train, "evaluate": evaluate, "predict": predict,
-    "models": models, "summary": summary,
+    "models": models, "summary": summary, "compare": compare, "weights": weights,
 }  # fmt: skip
 for name, command in _COMMANDS.items():
     app.command(name)(_guarded(command))
 look.command("augment")(_guarded(look_augment))
+look.command("unit")(_guarded(look_unit))
+look.command("diagram")(_guarded(look_diagram))
+look.command("cam")(_guarded(look_cam))
+look.command("attribution")(_guarded(look_attribution))
 app.add_typer(look, name="look")
 app.add_typer(data_app, name="data")
+app.add_typer(calc_app, name="calc")
 
 
 def main(arguments: list[str] | None = None) -> None:

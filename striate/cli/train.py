@@ -21,6 +21,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the run; by default a new one under runs/.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="by-hand: gradients by formulas in NumPy, slow; as --set engine=by-hand.")
+    ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where named data sets lie.", envvar="STRIATE_DATA")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not there.")] = False,
@@ -53,7 +56,7 @@ def train(
     from striate.training.job import Options
     from striate.training.job import train as run_training
 
-    request = training_request(data, model, settings or [], out, resume)
+    request = training_request(data, model, [*(settings or []), *([f"engine={engine}"] if engine else [])], out, resume)
     options = Options(data_dir=data_dir, download=download, workers=workers, threads=threads, save_every=save_every,
                       allow_changed_data=allow_changed_data, strict=strict, tensorboard=tensorboard)  # fmt: skip
     with listener(quiet=quiet) as report:

@@ -1,15 +1,17 @@
-"""Fetch the original files of a data set, when somebody asked for it.
+"""Fetch the original files of a data set, or published weights, when somebody asked for it.
 
     catalogue.toml -> name.part (grows, and is gone on with after a break) -> length and SHA-256 -> rename to name
 
 A mirror is believed in nothing: not its length, its type, its redirects or its bytes. Whatever is under its final name
 has been compared with the hash in the catalogue; a reader never sees half a file. Of several processes one fetches,
-the others wait and find it there.
+the others wait and find it there. Where a publisher states no length, the mirror's is taken; where it states no hash,
+there is nothing to compare with.
 """
 
 import hashlib
 import http.client
 import os
+import re
 import time
 import tomllib
 import urllib.error
@@ -30,6 +32,7 @@ from striate.errors import Busy, DatasetError, EnvironmentFault, Offline, Unknow
 
 CHUNK = 1 << 18
 TRIES = 3  # of each mirror, as long as each brings something
+LARGEST = 1 << 32  # bytes, of a file whose length the publisher does not state
 SLOWEST = 1024  # bytes a second, over a time-out: what is slower counts as standing still
 Progress = Callable[[str, int, int], None]  # file, bytes that are there, bytes in all
 
@@ -39,9 +42,22 @@ class Original:
     """A file as it was published."""
 
     name: str
-    size: int
-    sha256: str
+    size: int | None  # bytes
+    sha256: str  # or its first digits, as they stand in the names of some files
     mirrors: tuple[str, ...]  # complete addresses
+    md5: str = ""  # where only this is published
+
+    def __str__(self) -> str:
+        known = [f"SHA-256 {self.sha256[:16]}..."] if self.sha256 else [f"MD5 {self.md5}"] if self.md5 else []
+        return ", ".join(known + ([f"{self.size:,} bytes"] if self.size is not None else []))
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the file at `path` is this one, as far as its publisher says how to tell."""
+        return (
+            (self.size is None or path.stat().st_size == self.size)
+            and (not self.sha256 or _digest(path, "sha256").startswith(self.sha256))
+            and (not self.md5 or _digest(path, "md5") == self.md5)
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(one.size for one in self.files)
+        return sum(one.size or 0 for one in self.files)
 
 
 @cache
@@ -90,7 +106,7 @@ def fetch_dataset(
 def fetch(
     wanted: Original, folder: Path, *, timeout_s: float = 30, patience_s: float = 3600, progress: Progress | None = None
 ) -> Path:
-    """The file, complete and compared with its SHA-256.
+    """The file, complete and compared with its hash.
 
     `timeout_s` bounds each silence of a mirror, `patience_s` the wait for another process that fetches into the folder.
 
@@ -101,11 +117,11 @@ def fetch(
     durable.make_folder(folder)
     with _turn(folder, patience_s):
         if final.exists():
-            if final.stat().st_size == wanted.size and _sha256(final) == wanted.sha256:
+            if wanted.is_at(final):
                 return final
             raise DatasetError(
-                f"{final}: another file than the original (SHA-256 {wanted.sha256[:16]}..., {wanted.size:,} bytes); it "
-                "was left alone: move it away to download the original"
+                f"{final}: another file than the original ({wanted}); it was left alone: move it away to download the "
+                "original"
             )
         part = folder / f"{wanted.name}.part"
         if part.is_symlink():
@@ -137,10 +153,11 @@ def _bring(wanted: Original, part: Path, timeout_s: float, progress: Progress) -
         for _ in range(TRIES):
             before = _size(part)
             try:
-                if before < wanted.size:
+                if wanted.size is None or before < wanted.size:
                     _append(wanted, mirror, part, before, timeout_s, progress)
-                if _size(part) != wanted.size or _sha256(part) != wanted.sha256:
-                    raise _Failed("other bytes than the original's (SHA-256)", stale=True)
+                if not wanted.is_at(part):
+                    kind = "SHA-256" if wanted.sha256 else "MD5"
+                    raise _Failed(f"other bytes than the original's ({kind})", stale=True)
                 return
             except _Failed as failure:
                 failures[mirror] = str(failure)
@@ -149,8 +166,9 @@ def _bring(wanted: Original, part: Path, timeout_s: float, progress: Progress) -
                 if _size(part) == before or (failure.stale and not before):
                     break  # nothing gained, nothing dropped: asking again would give the same
     tried = "; ".join(f"{mirror}: {failure}" for mirror, failure in failures.items())
+    size = "" if wanted.size is None else f" ({wanted.size / 1e6:,.1f} MB)"
     raise Offline(
-        f"{wanted.name} ({wanted.size / 1e6:,.1f} MB) could not be downloaded. Tried {tried}. "
+        f"{wanted.name}{size} could not be downloaded. Tried {tried}. "
         f"Fetch it by other means and put it at {part.with_suffix('')}"
     )
 
@@ -160,15 +178,15 @@ def _append(wanted: Original, mirror: str, part: Path, start: int, timeout_s: fl
     with _ask(mirror, start, timeout_s) as response:
         if response.status == 200:
             start = 0  # it sends the whole
-        _check(response, wanted, start)
+        total = _check(response, wanted.size, start)
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
-            for piece in _pieces(response, wanted.size - start, timeout_s):
+            for piece in _pieces(response, total - start, timeout_s):
                 file.write(piece)
                 start += len(piece)
-                progress(wanted.name, start, wanted.size)
-    if start < wanted.size:
-        raise _Failed(f"stopped after {start:,} of {wanted.size:,} bytes")
+                progress(wanted.name, start, total)
+    if start < total:
+        raise _Failed(f"stopped after {start:,} of {total:,} bytes")
 
 
 def _ask(mirror: str, start: int, timeout_s: float) -> HTTPResponse:
@@ -205,21 +223,31 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check(response: HTTPResponse, wanted: Original, start: int) -> None:
-    """Refuse an answer that can't be the file by what it says about itself."""
+def _check(response: HTTPResponse, size: int | None, start: int) -> int:
+    """Refuse an answer that can't be the file by what it says about itself; else the length of the whole."""
     kind, encoding = response.headers.get_content_type(), response.headers.get("Content-Encoding", "identity")
     if kind == "text/html":
         raise _Failed("answers with a web page, not with the file")
     if encoding != "identity":
         raise _Failed(f"sends the file encoded as {encoding!r}, which was not asked for")
     length = response.headers.get("Content-Length")
-    if length is not None and length != str(wanted.size - start):
-        raise _Failed(f"announces {length[:20]} bytes; expected {wanted.size - start:,}")
     span = response.headers.get("Content-Range", "")
-    if response.status == 206 and span != f"bytes {start}-{wanted.size - 1}/{wanted.size}":
-        raise _Failed(f"sends the part {span[:80]!r}; asked for bytes {start}-{wanted.size - 1} of {wanted.size}")
+    total = _announced(length, span if response.status == 206 else "") if size is None else size
+    if length is not None and length != str(total - start):
+        raise _Failed(f"announces {length[:20]} bytes; expected {total - start:,}")
+    if response.status == 206 and span != f"bytes {start}-{total - 1}/{total}":
+        raise _Failed(f"sends the part {span[:80]!r}; asked for bytes {start}-{total - 1} of {total}")
     if response.status not in (200, 206):
         raise _Failed(f"HTTP {response.status}")
+    return total
+
+
+def _announced(length: str | None, span: str) -> int:
+    """Bytes of the whole file, as the mirror has it."""
+    said = span.rpartition("/")[2] if span else length or ""
+    if not re.fullmatch(r"[0-9]{1,10}", said) or not 0 < int(said) <= LARGEST:
+        raise _Failed(f"does not say how long the file is ({said[:20]!r})")
+    return int(said)
 
 
 def _pieces(response: HTTPResponse, missing: int, timeout_s: float) -> Iterator[bytes]:
@@ -263,6 +291,6 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()

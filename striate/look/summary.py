@@ -1,107 +1,150 @@
-"""The layer table of a network, and the table of all networks: plain text in 100 columns, or JSON."""
+"""What a network costs, layer by layer: as text, as JSON, as a page, and in a notebook."""
 
-import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
-from itertools import groupby
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from striate.errors import UnknownName, UsageError, suggest
-from striate.models.cost import CONVENTIONS, Cost, Row, cost
-from striate.models.registry import Entry, create_model, entry, list_models
+from striate.errors import UsageError
+from striate.look import layer_table
+from striate.look.layer_table import Line
+from striate.look.passed import Passed, passed
+from striate.look.quantities import brief, by, columns, scaled, size, wrapped
+from striate.models.cost import CONVENTIONS, Cost, cost, cost_of_skeleton
+from striate.models.memory import Memory
+from striate.models.registry import create_model, entry
 from striate.models.shapes import without_numbers
 from striate.run.folder import CONFIG, Run
+
+OPTIMIZERS = {"sgd": "SGD with momentum", "rmsprop": "RMSProp", "adam": "Adam", "adamw": "AdamW"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory for a batch: of a training step, and of a prediction."""
+
+    batch: int
+    optimizer: str
+    training: Memory
+    prediction: Memory
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "batch": self.batch,
+            "optimizer": self.optimizer,
+            "training": self.training.to_json(),
+            "prediction": self.prediction.to_json(),
+        }
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A network and what each of its layers costs; `str()` is the table."""
+    """A network and what each of its layers costs; `str()` is the table, a notebook shows the page."""
 
     name: str
     about: str  # one line: year, paper; or the run it was read from
     cost: Cost
+    need: Need | None = field(default=None, compare=False)  # where a batch was given
 
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "about": self.about, **self.cost.to_json()}
+    @cached_property
+    def passed(self) -> Passed:
+        """Shapes of blocks, and what waits for the backward pass."""
+        return passed(self.cost.skeleton, self.cost.input)
 
-    def __str__(self) -> str:
-        c = self.cost
-        titles = ("layer", "kind", "output", "parameters", "MACs", "memory", "field")
-        layers = _table([titles, *(_cells(row) for row in c.rows)], "<<<>>>>")
-        frozen = f", {c.frozen:,} of them frozen" if c.frozen else ""
-        totals = [
-            ("parameters", f"{c.parameters:,}", f"{_size(c.weight_bytes)} with buffers{frozen}"),
-            (
-                "buffers",
-                f"{c.buffers:,}",
-                f"running statistics; Keras counts them, too: {c.keras_parameters:,} in total",
-            ),
-            ("MACs", f"{c.macs:,}", f"{_scaled(2 * c.macs)}FLOPs, where a multiply-add counts as two operations"),
-            ("activations", f"{c.elements:,}", f"{_size(c.bytes)} for one image, if all are kept"),
-        ]
-        notes = [*(f"{name} did not run, its parameters count" for name in c.unused), *c.notes]
+    @property
+    def kept(self) -> int:
+        """Bytes that a training step keeps of one image until the backward pass."""
+        return sum(self.passed.kept.values())
+
+    def lines(self, *, depth: int | None = None, every: bool = False) -> list[Line]:
+        """The table's lines; see `striate.look.layer_table`."""
+        return layer_table.lines(self.cost, self.passed, depth=depth, every=every)
+
+    def text(self, *, width: int = 100, depth: int | None = None, every: bool = False) -> str:
+        """The table in `width` columns. `depth` folds blocks; `every` layer has its line only if asked for."""
+        found = self.lines(depth=depth, every=every)
+        folds = any(line.layers > 1 for line in found)
+        how = "--every shows each layer" if depth is None else "folded by --depth"
+        rows = len(self.cost.rows)
+        title = f"{self.name} ({self.about}), image {by(self.cost.input)}"
+        notes = [*(f"{name} did not run, its parameters count" for name in self.cost.unused), *self.cost.notes]
+        notes += self.passed.notes
+        legend = (
+            f"{CONVENTIONS[0].upper()}{CONVENTIONS[1:]}. Memory: of the values that a layer makes. Kept: what it adds "
+            "to that which a training step keeps until the backward pass. Field 11/4: a value depends on a window of "
+            "11×11 pixels, padding included, and the next value's window is 4 pixels on; 11 alone: all positions are "
+            "merged."
+        )
         return "\n".join(
             [
-                f"{self.name} ({self.about}), image {_by(c.input)}",
+                *wrapped(title, width),
                 "",
-                *layers,
+                *layer_table.text(found, width),
+                *(wrapped(f"{rows} layers in {len(found)} lines; {how}.", width) if folds else []),
                 "",
-                *_table(totals, "<><"),
+                *self._totals(width),
+                *(["", *_memory(self.need, width)] if self.need else []),
                 "",
-                f"{CONVENTIONS[0].upper()}{CONVENTIONS[1:]}.",
-                "Memory: of the values that a layer makes. Field 11/4: a value depends on a window of 11×11 pixels,",
-                "padding included, and the next value's window is 4 pixels on; 11 alone: all positions are merged.",
-                *(f"Note: {note}." for note in notes),
+                *wrapped(legend, width),
+                *(line for note in notes for line in wrapped(f"Note: {note}.", width)),
             ]
         )
 
+    def to_json(self) -> dict[str, Any]:
+        found = self.cost.to_json()
+        rows = [row | {"kept": self.passed.kept.get(row["name"], 0)} for row in found["rows"]]
+        return {
+            "name": self.name,
+            "about": self.about,
+            **found,
+            "rows": rows,
+            "totals": found["totals"] | {"flops": 2 * self.cost.macs, "kept": self.kept},
+            "memory": self.need.to_json() if self.need else None,
+        }
 
-@dataclass(frozen=True)
-class Zoo:
-    """Architectures and what they cost at the paper's own size; `str()` is the table, by year."""
+    def html(self) -> str:
+        """One self-contained page, with a drawing of the network."""
+        from striate.look.diagram import diagram
+        from striate.look.markup import Markup, tag
+        from striate.look.summary_page import page
 
-    lines: tuple[tuple[Entry, int, int], ...]  # entry, parameters, MACs
+        return page(self, tag("figure", Markup(diagram(self).svg())))
 
-    def to_json(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": e.name,
-                "aliases": e.aliases,
-                "year": e.year,
-                "paper": e.paper,
-                "about": e.about,
-                "input": e.input,
-                "classes": e.classes,
-                "smallest": e.smallest,
-                "fixed_size": e.fixed_size,
-                "parameters": parameters,
-                "macs": macs,
-            }
-            for e, parameters, macs in self.lines
-        ]
+    def _repr_html_(self) -> str:
+        from striate.look.summary_page import fragment
+
+        return fragment(self)
 
     def __str__(self) -> str:
-        titles = ("name", "parameters", "MACs", "input", "outputs", "also called")
-        cells = [
-            (e.name, f"{parameters:,}", f"{macs:,}", _by(e.input), str(e.classes), ", ".join(e.aliases))
-            for e, parameters, macs in self.lines
+        return self.text()
+
+    def _totals(self, width: int) -> list[str]:
+        c = self.cost
+        frozen, keras = f", {c.frozen:,} of them frozen" if c.frozen else "", f"{c.keras_parameters:,}"
+        totals = [
+            ("parameters", f"{c.parameters:,}", f"{size(c.weight_bytes)} with buffers{frozen}"),
+            ("buffers", f"{c.buffers:,}", f"running statistics; Keras counts them, too: {keras} in total"),
+            ("MACs", f"{c.macs:,}", f"{scaled(2 * c.macs)}FLOPs, where a multiply-add counts as two operations"),
+            ("activations", f"{c.elements:,}", f"{size(c.bytes)} for one image, if all are kept"),
+            ("backward", "", f"{size(self.kept)} for one image wait for the backward pass of a training step"),
         ]
-        head, *table = _table([titles, *cells], "<>>>><")
-        text = [f"      {head}"]
-        for (year, about), family in groupby(zip(self.lines, table, strict=True), key=lambda pair: _what(pair[0])):
-            text += [f"{year}  {about}", *(f"      {line}" for _, line in family)]
-        return "\n".join(text)
+        return _told(totals, width)
 
 
-def summary(model: nn.Module | str, input_shape: tuple[int, int, int] | None = None) -> Summary:
+def summary(
+    model: nn.Module | str,
+    input_shape: tuple[int, int, int] | None = None,
+    *,
+    batch: int | None = None,
+    optimizer: str = "sgd",
+) -> Summary:
     """The layer table of a network, given as a module or by its name, for images (C, H, W).
 
-    A name alone is enough: the shape is then the paper's. A module is not touched.
+    A name alone is enough: the shape is then the paper's. A module is not touched. With a `batch`, also the memory
+    that a training step and a prediction need.
 
     Raises: UnknownName; UsageError without a shape; ShapeError where the network can't take it.
     """
@@ -110,14 +153,22 @@ def summary(model: nn.Module | str, input_shape: tuple[int, int, int] | None = N
         c, h, w = input_shape or known.input
         with without_numbers():
             built = create_model(known.name, in_chans=c, input_size=(h, w))
-        return Summary(known.name, f"{known.year}, {known.paper}", cost(built, (c, h, w)))
+        return _summary(
+            known.name, f"{known.year}, {known.paper}", cost_of_skeleton(built, (c, h, w)), batch, optimizer
+        )
     if input_shape is None:
         raise UsageError(f"input_shape is missing; expected (channels, height, width) for this {type(model).__name__}")
-    return Summary(type(model).__name__, "a module", cost(model, input_shape))
+    return _summary(type(model).__name__, "a module", cost(model, input_shape), batch, optimizer)
 
 
 def summarise(
-    what: str, *, size: int | None = None, in_chans: int | None = None, num_classes: int | None = None
+    what: str,
+    *,
+    size: int | None = None,
+    in_chans: int | None = None,
+    num_classes: int | None = None,
+    batch: int | None = None,
+    optimizer: str = "sgd",
 ) -> Summary:
     """The layer table of an architecture or of a run folder; what is not given is the paper's, or the run's.
 
@@ -137,79 +188,36 @@ def summarise(
     with without_numbers():
         model = create_model(name, **arguments)
     h, w = (size, size) if size else (h, w)
-    return Summary(name, origin, cost(model, (in_chans or c, h, w)))
+    return _summary(name, origin, cost_of_skeleton(model, (in_chans or c, h, w)), batch, optimizer)
 
 
-def models_table(pattern: str = "*") -> Zoo:
-    """What `list_models(pattern)` finds, with parameters and MACs at the paper's own input and number of outputs.
-
-    Raises: UnknownName where nothing matches.
-    """
-    if not list_models(pattern):
-        near = suggest(pattern.strip("*?"), list_models(), "`striate models` lists them all")
-        raise UnknownName(f"no model matches {pattern!r}{near}")
-    stored = json.loads(files("striate.models").joinpath("costs.json").read_text(encoding="utf-8"))
-    lines = []
-    for name in list_models(pattern):
-        known = stored.get(name) or _counted(name)
-        lines.append((entry(name), known["parameters"], known["macs"]))
-    return Zoo(tuple(lines))
+def _summary(name: str, about: str, found: Cost, batch: int | None, optimizer: str) -> Summary:
+    if batch is None:
+        return Summary(name, about, found)
+    try:
+        training, prediction = (found.memory(batch, training=learns, optimizer=optimizer) for learns in (True, False))
+    except ValueError as error:  # a norm that wants several images
+        raise UsageError(f"{name} can't be trained on a batch of {batch}: {error}") from error
+    return Summary(name, about, found, Need(batch, optimizer, training, prediction))
 
 
-def _counted(name: str) -> dict[str, int]:
-    """For a model that is not in costs.json: one that somebody else registered."""
-    with without_numbers():
-        found = cost(create_model(name), entry(name).input)
-    return {"parameters": found.parameters, "macs": found.macs}
+def _memory(need: Need, width: int) -> list[str]:
+    m, p = need.training, need.prediction
+    head = f"Memory for a batch of {brief(need.batch)}, {OPTIMIZERS[need.optimizer]}, float32 unless the model is not:"
+    rows = [
+        ("weights", size(m.weights), "parameters and buffers"),
+        ("gradients", size(m.gradients), ""),
+        ("optimiser", size(m.optimizer), ""),
+        ("activations", size(m.activations), "images included; the most at any time"),
+        ("training step", size(m.total), "the most at any time"),
+        ("prediction", size(p.total), f"of which activations {size(p.activations)}"),
+    ]
+    return [*wrapped(head, width), *_told(rows, width)]
 
 
-def _what(line: tuple[Entry, int, int]) -> tuple[int, str]:
-    return line[0].year, line[0].about
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    weights = row.trainable + row.frozen
-    field = "?"
-    if row.field:
-        field = _sides(row.field.size) + ("" if row.field.merged else f"/{_sides(row.field.jump)}")
-    return (
-        row.name or "(the model)",
-        row.kind,
-        _by(row.output),
-        f"{weights:,}" if weights else "",
-        f"{row.macs:,}" if row.macs else "",
-        _size(row.bytes) if row.bytes else "",
-        field,
-    )
-
-
-def _table(lines: Sequence[Sequence[str]], align: str) -> list[str]:
-    """Lines of cells, one below the other: each column as wide as its widest cell, to the left (<) or right (>)."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    pattern = "  ".join(f"{{:{side}{width}}}" for side, width in zip(align, widths, strict=True))
-    return [pattern.format(*line).rstrip() for line in lines]
-
-
-def _by(sides: Sequence[int]) -> str:
-    return "×".join(map(str, sides))
-
-
-def _sides(pair: tuple[int, int]) -> str:
-    return str(pair[0]) if pair[0] == pair[1] else _by(pair)
-
-
-def _size(count: int) -> str:
-    """Bytes, readable.
-
-    >>> _size(512), _size(18_816), _size(102_441_088)
-    ('512 B', '18.8 kB', '102.4 MB')
-    """
-    return f"{_scaled(count)}B"
-
-
-def _scaled(count: int) -> str:
-    """A number before its unit, with the decimal prefix of it."""
-    for prefix, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= factor:
-            return f"{count / factor:,.1f} {prefix}"
-    return f"{count} "
+def _told(rows: list[tuple[str, str, str]], width: int) -> list[str]:
+    """What, how much and a note: in columns or, where these are too wide, in sentences."""
+    wide = columns(rows, "<><")
+    if max(map(len, wide)) <= width:
+        return wide
+    return [line for what, count, note in rows for line in wrapped(f"{what}: {count} {note}", width)]

@@ -18,13 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import ShapeError, UsageError
 from striate.models.field import Field, after
 from striate.models.memory import Memory, measure
-from striate.models.shapes import by_name, perform
+from striate.models.shapes import by_name, perform, tensors
 from striate.models.skeleton import images, skeleton
 
 CONVENTIONS = "batch 1, evaluation mode; MACs are the multiply-adds of convolution and linear layers"
@@ -64,6 +63,11 @@ class Cost:
     unused: tuple[str, ...]  # layers with parameters that did not run; their parameters are in the totals
     notes: tuple[str, ...]  # what could not be known
     _skeleton: nn.Module = field(repr=False, compare=False)
+
+    @property
+    def skeleton(self) -> nn.Module:
+        """The copy without numbers that was looked at; its names are those of the rows."""
+        return self._skeleton
 
     @property
     def parameters(self) -> int:
@@ -108,23 +112,27 @@ def cost(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
     Raises: UsageError if the shape is not (C, H, W) or the model can't be run on one such image; ShapeError, naming
     the step, where a Striate model can't take it.
     """
-    if len(input_shape) != 3 or not all(isinstance(n, int) and n > 0 for n in input_shape):
-        raise UsageError(f"the input shape is {input_shape}; expected (channels, height, width)")
-    shape = (1, *input_shape)
+    _one_image(input_shape)
     try:
-        copy = skeleton(model)
-        watch = _run(copy, shape)
-    except ShapeError:
+        return cost_of_skeleton(skeleton(model), input_shape)
+    except (ShapeError, UsageError):
         raise
     except (RuntimeError, TypeError, ValueError) as error:
         refusal = f"{type(model).__name__} can't be copied and run on an image {input_shape}"
         if any(weight.is_meta for weight in model.parameters()):
             raise UsageError(f"{refusal}: {error}") from error
         try:  # what depends on numbers needs them
-            copy = skeleton(model, device="cpu")
-            watch = _run(copy, shape)
+            return cost_of_skeleton(skeleton(model, device="cpu"), input_shape)
         except (RuntimeError, TypeError, ValueError) as error:
             raise UsageError(f"{refusal}: {error}") from error
+
+
+def cost_of_skeleton(copy: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
+    """The same of a model that nobody else needs, as one that was built without numbers: it is not copied.
+
+    Raises: as `cost`, but what torch raises is passed on.
+    """
+    watch = _run(copy, _one_image(input_shape))
     weights, buffers = list(copy.parameters()), list(copy.buffers())
     return Cost(
         input=input_shape,
@@ -137,6 +145,12 @@ def cost(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
         notes=watch.notes(),
         _skeleton=copy,
     )
+
+
+def _one_image(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise UsageError(f"the input shape is {shape}; expected (channels, height, width)")
+    return 1, *shape
 
 
 def _run(model: nn.Module, shape: tuple[int, ...]) -> "Watch":
@@ -245,7 +259,7 @@ def _macs(operation: Any, a: dict[str, Any], y: Any) -> int:
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return list(tensors(tree))
 
 
 def _own(layer: nn.Module, counted: set[int]) -> list[Tensor]:

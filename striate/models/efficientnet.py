@@ -42,7 +42,7 @@ def squeeze_excite(c: int, c_mid: int) -> Gate:
 
 def efficientnet(
     width: float, depth: float, dropout: float, eps: float, momentum: float, num_classes: int, in_chans: int,
-    tensorflow: bool = False,
+    *, tensorflow: bool = False,
 ) -> Chain:  # fmt: skip
     """(N, 3, H, W) -> (N, 1000) logits.  H and W are halved five times."""
     conv_, eps = (same.conv_same, 1e-3) if tensorflow else (conv, eps)

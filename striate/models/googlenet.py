@@ -4,8 +4,9 @@ Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich, "Goi
 arXiv:1409.4842, table 1 and figures 2b and 3.
 Differs: `googlenet` has the biases and the local response norms of the network that was published, pools whatever
 part of a window is left at the border, and averages over all positions. `googlenet_bn` is torchvision's, after
-TensorFlow's: batch norms, 3×3 in place of 5×5, 2×2 in place of the last pooling's 3×3. `googlenet_aux` has the
-paper's two more classifiers, for 224×224. Names are torchvision's; its weights load into `googlenet_bn`.
+TensorFlow's: batch norms, 3×3 in place of 5×5, 2×2 in place of the last pooling's 3×3. `aux=True` adds the paper's
+two more classifiers, and `googlenet_aux` has them from the start; maps of other sizes than that of a 224×224 image are
+brought to their 4×4 by averaging. Names are torchvision's; its weights load into `googlenet_bn`.
 First weights: Glorot uniform; with batch norms normal, deviation 0.01.
 """
 
@@ -26,6 +27,11 @@ class GoogLeNetOutputs(NamedTuple):
     logits: Tensor
     aux_logits2: Tensor
     aux_logits1: Tensor
+
+    @property
+    def share(self) -> float:
+        """The weight of each auxiliary loss beside the main one.  Source: section 5."""
+        return 0.3
 
 
 class Unit(Protocol):
@@ -55,19 +61,19 @@ def inception(unit: Unit, large: int, c_in: int, c1: int, r3: int, c3: int, r5: 
         branch4=Chain(pool(3, 1, 1), unit(c_in, proj, 1)))  # fmt: skip
 
 
-def auxiliary(unit: Unit, average: nn.Module, c_in: int, num_classes: int) -> Chain:
-    """A classifier on a 14×14 map.  (N, c_in, 14, 14) -> (N, 1000)"""
+def auxiliary(unit: Unit, average: nn.AvgPool2d | None, c_in: int, num_classes: int) -> Chain:
+    """A classifier on a 14×14 map.  (N, c_in, H, W) -> (N, 1000)"""
+    pooled = dict(avgpool=average, fit=nn.AdaptiveAvgPool2d(4)) if average else dict(avgpool=nn.AdaptiveAvgPool2d(4))
     return Chain(
-        avgpool=average, conv=unit(c_in, 128, 1), flatten=nn.Flatten(),
+        **pooled, conv=unit(c_in, 128, 1), flatten=nn.Flatten(),
         fc1=nn.Linear(128 * 4 * 4, 1024), relu=nn.ReLU(), dropout=nn.Dropout(0.7),
         fc2=nn.Linear(1024, num_classes))  # fmt: skip
 
 
-def googlenet(bn: bool, num_classes: int, in_chans: int, aux: bool = False) -> Chain:
+def googlenet(bn: bool, num_classes: int, in_chans: int, *, aux: bool = False) -> Chain:
     """(N, 3, H, W) -> (N, 1000) logits.  H and W are halved five times."""
     unit: Unit = normed if bn else plain
     mixed = partial(inception, unit, 3 if bn else 5)
-    average = partial(nn.AdaptiveAvgPool2d, 4) if bn else partial(nn.AvgPool2d, 5, 3)
     steps: dict[str, nn.Module] = dict(
         conv1=unit(in_chans, 64, 7, stride=2),
         maxpool1=pool(3, 2), norm1=nn.LocalResponseNorm(5, 1e-4, 0.75),
@@ -79,11 +85,11 @@ def googlenet(bn: bool, num_classes: int, in_chans: int, aux: bool = False) -> C
         inception3b=mixed(256, 128, 128, 192, 32,  96,  64),
         maxpool3=pool(3, 2),
         inception4a=mixed(480, 192,  96, 208, 16,  48,  64),
-        aux1=auxiliary(unit, average(), 512, num_classes),
+        aux1=auxiliary(unit, None if bn else nn.AvgPool2d(5, 3), 512, num_classes),
         inception4b=mixed(512, 160, 112, 224, 24,  64,  64),
         inception4c=mixed(512, 128, 128, 256, 24,  64,  64),
         inception4d=mixed(512, 112, 144, 288, 32,  64,  64),
-        aux2=auxiliary(unit, average(), 528, num_classes),
+        aux2=auxiliary(unit, None if bn else nn.AvgPool2d(5, 3), 528, num_classes),
         inception4e=mixed(528, 256, 160, 320, 32, 128, 128),
         maxpool4=pool(2 if bn else 3, 2),
         inception5a=mixed(832, 256, 160, 320, 32, 128, 128),

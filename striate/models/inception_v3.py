@@ -6,7 +6,8 @@ Differs: the widths are not in the paper; v3's are those of the graph that was p
 3×3 for the 1×1 of `Conv2d_3b_1x1`). `inception_v2_table1` is that table and a reading of it: its sizes are printed;
 that its widths are v3's, and that its counts of blocks (3, 5, 2) include the two that halve, is guessed. It takes 5.7
 billion multiply-adds, as v3 does; the paper prints 3.8 and, with the 7×7 factorised, 4.8. Average pooling counts the
-zeros of the padding, which TensorFlow does not. Names are torchvision's; its weights load.
+zeros of the padding, which TensorFlow does not: `tensorflow=True` is for the weights that were trained there (Keras'
+have no scale in their norms: 1). Names are torchvision's; its weights load.
 First weights: normal, deviation 0.1; the auxiliary head's 0.01 and 0.001.
 """
 
@@ -25,6 +26,11 @@ class InceptionOutputs(NamedTuple):
 
     logits: Tensor
     aux_logits: Tensor
+
+    @property
+    def share(self) -> float:
+        """The weight of the auxiliary loss beside the main one.  Source: TF-Slim; the paper prints none."""
+        return 0.4
 
 
 def unit(c_in: int, c: int, k: int, stride: int = 1) -> Chain:
@@ -97,8 +103,16 @@ def auxiliary(num_classes: int) -> Chain:
         avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(768, num_classes))  # fmt: skip
 
 
-def inception_v3(num_classes: int, in_chans: int, aux: bool = False) -> Chain:
+def inception_v3(num_classes: int, in_chans: int, *, aux: bool = False, tensorflow: bool = False) -> Chain:
     """(N, 3, H, W) -> (N, 1000) logits; 299×299 in the paper."""
+    net = _inception_v3(num_classes, in_chans, aux)
+    for layer in net.modules():
+        if isinstance(layer, nn.AvgPool2d):
+            layer.count_include_pad = not tensorflow
+    return net
+
+
+def _inception_v3(num_classes: int, in_chans: int, aux: bool) -> Chain:
     before = dict(
         Conv2d_1a_3x3=unit(in_chans, 32, 3, stride=2),
         Conv2d_2a_3x3=unit(32, 32, 3),
@@ -126,7 +140,11 @@ def inception_v3(num_classes: int, in_chans: int, aux: bool = False) -> Chain:
 
 
 def inception_v2_table1(num_classes: int, in_chans: int) -> Chain:
-    """(N, 3, H, W) -> (N, 1000) logits; 299×299 in the paper: one line a row of table 1."""
+    """(N, 3, H, W) -> (N, 1000) logits; 299×299 in the paper: one line a row of table 1.
+
+    Printed: the kernel, the stride and the output of each row. Guessed: the widths within the blocks (v3's), that the
+    3, 5 and 2 blocks include the two that halve, norms and ReLUs behind all convolutions, and no auxiliary head.
+    """
     return truncated_normal(Chain(
         conv1=unit(in_chans, 32, 3, stride=2),
         conv2=unit(32, 32, 3),

@@ -63,6 +63,20 @@ class Pick(nn.Module):
         return ", ".join(map(str, self.maps))
 
 
+class SumPool(nn.AvgPool2d):
+    """Sums of k×k positions.  (N, C, H, W) -> (N, C, H/k, W/k)
+
+    It is torch's average with divisor_override=1, which torch 2.13 leaves out of an ONNX file: there it was the mean.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__(k, divisor_override=1)
+        self.k = k
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.k**2 * functional.avg_pool2d(x, self.k)
+
+
 class SubSampling(nn.Module):
     """y = w_c · x + b_c: what a map of sums is multiplied with and added to, learnt.  (N, C, H, W) -> (N, C, H, W)"""
 
@@ -106,7 +120,7 @@ def prototypes(num_classes: int) -> Tensor:
 
 def sample(c: int) -> Chain:
     """Sums of 2×2 positions, a coefficient and a bias for each map.  (N, c, H, W) -> (N, c, H/2, W/2)"""
-    return Chain(sum=nn.AvgPool2d(2, divisor_override=1), scale=SubSampling(c))
+    return Chain(sum=SumPool(2), scale=SubSampling(c))
 
 
 def lenet5_1998(num_classes: int, in_chans: int, input_size: tuple[int, int]) -> Chain:

@@ -1,23 +1,30 @@
 """Bytes that a training step or a prediction needs, found by playing it through on tensors that hold no numbers.
 
-Every tensor that torch would allocate is counted when it comes and when it goes, forward and backward. What a library
-allocates for itself (workspace of a convolution, fragmentation, the framework's own hundreds of MB) is not in it.
+Every tensor that torch would allocate is counted when it comes and when it goes, forward and backward. So are the
+copies that a convolution works on: on a CPU, oneDNN lays out channels in blocks of 16 (of 8 without AVX-512), for which
+few channels are padded. What else a library allocates for itself (fragmentation, the framework's own hundreds of MB)
+is not in it.
 """
 
 import weakref
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from striate.blocks.wiring import Stochastic
 from striate.errors import UnknownName, UsageError, suggest
-from striate.models.shapes import perform
+from striate.models.shapes import by_name, perform, tensors
 from striate.models.skeleton import images
 
+aten = torch.ops.aten
+BLOCK = 16  # channels that lie side by side in the copies
+FEW = 16  # images from which on torch leaves 1×1 convolutions to oneDNN, too
+WORKSPACE = -2  # their serial number in the ledger
 STATES = {"sgd": 1, "rmsprop": 1, "adam": 2, "adamw": 2}  # numbers kept for each weight; SGD with momentum
 
 
@@ -29,7 +36,7 @@ class Memory:
     gradients: int
     optimizer: int
     activations: int  # the most at any time, images included; in training all that the backward pass needs
-    total: int
+    total: int  # with the copies that convolutions work on
 
     def to_json(self) -> dict[str, int]:
         return asdict(self)
@@ -51,15 +58,21 @@ def measure(skeleton: nn.Module, shape: tuple[int, ...], training: bool, optimiz
     state = trained * STATES[optimizer]
 
     skeleton.train(training)
-    ledger = Ledger(tree_leaves((weights, list(skeleton.buffers()))))
+    for layer in skeleton.modules():  # a copy: a step in which no block is left out needs the most
+        if isinstance(layer, Stochastic):
+            layer.survival = 1.0
+    ledger = Ledger([*weights, *skeleton.buffers()])
     with ledger, torch.set_grad_enabled(training), torch.random.fork_rng(devices=[]):
         y = skeleton(images(skeleton, shape))
         if training:
-            torch.stack([part.sum() for part in tree_leaves(y) if isinstance(part, Tensor)]).sum().backward()  # type: ignore[no-untyped-call]
+            outputs = list(tensors(y))
+            gradients_of = [torch.empty(part.shape, dtype=part.dtype, device=part.device) for part in outputs]
+            torch.autograd.backward(outputs, gradients_of)
     gradients = {ledger.serial(w.grad) for w in weights if w.grad is not None}
     for w in weights:
         w.grad = None
-    return Memory(fixed, trained, state, ledger.peak(without=gradients), fixed + state + max(ledger.peak(), trained))
+    activations = ledger.peak(without={*gradients, WORKSPACE})
+    return Memory(fixed, trained, state, activations, fixed + state + max(ledger.peak(), trained))
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -76,14 +89,16 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         y = perform(operation, args, kwargs or {})
-        for tensor in tree_leaves(y):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                address, size = storage._cdata, storage.nbytes()
-                if address not in self.serials:
-                    self.serials[address] = len(self.entries)
-                    self.entries.append((self.serials[address], size))
-                    weakref.finalize(storage, self._gone, address, size)
+        copies, last = _copies(operation, by_name(operation, args, kwargs or {}), y)
+        self.entries += [(WORKSPACE, copies), (WORKSPACE, last - copies)]
+        for tensor in tensors(y):
+            storage = tensor.untyped_storage()
+            address, size = storage._cdata, storage.nbytes()
+            if address not in self.serials:
+                self.serials[address] = len(self.entries)
+                self.entries.append((self.serials[address], size))
+                weakref.finalize(storage, self._gone, address, size)
+        self.entries.append((WORKSPACE, -last))
         return y
 
     def _gone(self, address: int, size: int) -> None:
@@ -99,6 +114,47 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             here += size if serial not in without else 0
             most = max(most, here)
         return most
+
+
+def _copies(operation: Any, a: dict[str, Any], y: Any) -> tuple[int, int]:
+    """Bytes that a convolution needs until its last result is allocated, and those of them that go only after that."""
+    if operation.overloadpacket in (aten.convolution, aten.convolution_backward) and _one_product(a):
+        return 0, 0
+    if operation.overloadpacket is aten.convolution:
+        result = _in_blocks(y)
+        return _blocked(a["input"]) + _blocked_filters(a["weight"], a["groups"]) + result, result
+    if operation.overloadpacket is aten.convolution_backward:
+        g, filters = _in_blocks(a["grad_output"]), _blocked_filters(a["weight"], a["groups"])
+        x, learns = a["input"], a["output_mask"][1]
+        for_x = g + filters + _in_blocks(x) if a["output_mask"][0] else 0
+        for_filters = x.nbytes * a["output_mask"][0] + g + filters + _blocked(x) if learns else 0
+        return max(for_x, for_filters), filters if learns else 0
+    return 0, 0
+
+
+def _one_product(a: dict[str, Any]) -> bool:
+    """True where torch multiplies matrices: a filter sees one position, and there are few images."""
+    single: bool = prod(a["weight"].shape[2:]) == prod(a["stride"]) == a["groups"] == 1
+    return single and len(a["input"]) < FEW
+
+
+def _blocked(x: Tensor) -> int:
+    """The copy of an input; one of few channels is read as it is."""
+    return _in_blocks(x) if x.shape[1] >= BLOCK else 0
+
+
+def _in_blocks(x: Tensor) -> int:
+    return x.nbytes // x.shape[1] * _whole(x.shape[1])
+
+
+def _blocked_filters(weight: Tensor, groups: int) -> int:
+    """(c_out, c_in / groups, k, k); filters of single channels are not copied."""
+    c_out, c_in = weight.shape[:2]
+    return 0 if c_in == 1 < groups else weight.nbytes // (c_out * c_in) * _whole(c_out) * _whole(c_in)
+
+
+def _whole(channels: int) -> int:
+    return -(-channels // BLOCK) * BLOCK
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -40,7 +40,7 @@ def full(c_in: int, c: int, stride: int, conv: Conv, eps: float) -> Chain:
 
 def mobilenet_v1(
     block: Callable[[int, int, int, Conv, float], Chain], table: list[tuple[int, int, int]], width: float,
-    num_classes: int, in_chans: int, tensorflow: bool = False,
+    num_classes: int, in_chans: int, *, tensorflow: bool = False,
 ) -> Chain:  # fmt: skip
     """(N, 3, H, W) -> (N, 1000) logits.  H and W are halved five times."""
     conv_, eps = (same.conv_same, 1e-3) if tensorflow else (conv, 1e-5)

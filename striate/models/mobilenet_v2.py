@@ -28,7 +28,7 @@ TABLE = [(1,  16, 1, 1),
          (6, 320, 1, 1)]  # fmt: skip
 
 
-def mobilenet_v2(width: float, num_classes: int, in_chans: int, tensorflow: bool = False) -> Chain:
+def mobilenet_v2(width: float, num_classes: int, in_chans: int, *, tensorflow: bool = False) -> Chain:
     """(N, 3, H, W) -> (N, 1000) logits.  H and W are halved five times."""
     conv_, eps = (same.conv_same, 1e-3) if tensorflow else (conv, 1e-5)
 

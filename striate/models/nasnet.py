@@ -4,13 +4,16 @@ Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for Scalable 
 arXiv:1707.07012, figures 2 and 4; what the figures leave open is as in the code that was published with it.
 A cell reads two earlier states, h (the last) and p (the one before), and makes five sums of two.
 Differs: no scheduled drop path and no auxiliary head. Windows that halve are padded as in TensorFlow, at the far end
-first (Keras pads its poolings otherwise). Names are timm's; its weights load (`nasnet_a_large`).
-`nasnet_cifar` is the form for CIFAR-10, 3.3 million parameters as printed. NASNet-B and C are not here: their cells
-are published as drawings only.
+first; `tensorflow=True` is for Keras' weights, whose largest of a window may be a zero of the padding. Names are
+timm's; its weights load (`nasnet_a_large`).
+`nasnet_cifar` is the form for CIFAR-10, 3.3 million parameters as printed. NASNet-B and C (5.3 million parameters and
+488 million multiply-adds, 4.9 and 558, in table 3) are not here: their cells are drawings in the appendix that no text,
+table or published code spells out, and a guess at a cell found by search would be another network.
 First weights: normal, deviation 0.1, as for Inception v3; the paper gives none.
 """
 
 from functools import partial
+from math import inf
 
 from torch import nn
 
@@ -127,7 +130,9 @@ def stack(n: int, c: int, steps: Steps, width: dict[str, int], around: bool, num
         last_linear=(nn.Linear(6 * c, num_classes), "dropout")), 0.1)  # fmt: skip
 
 
-def nasnet(n: int, last: int, stem: int, around: bool, num_classes: int, in_chans: int) -> Graph:
+def nasnet(
+    n: int, last: int, stem: int, around: bool, num_classes: int, in_chans: int, *, tensorflow: bool = False
+) -> Graph:
     """NASNet-A (n @ last) for ImageNet.  (N, 3, H, W) -> (N, 1000) logits.  H and W are halved five times."""
     c = last // 24
     steps: Steps = dict(
@@ -136,7 +141,11 @@ def nasnet(n: int, last: int, stem: int, around: bool, num_classes: int, in_chan
                                "conv_1x1", "x", stem, ("x",)), "conv0"),
         cell_stem_1=(reduction(c // 2, dict(conv_1x1=(fit(c, c // 2), "x")) | fit_halved("before", stem, c // 2),
                                "conv_1x1", "final_path_bn"), "cell_stem_0", "conv0"))  # fmt: skip
-    return stack(n, c, steps, {"cell_stem_0": c, "cell_stem_1": 2 * c}, around, num_classes)
+    net = stack(n, c, steps, {"cell_stem_0": c, "cell_stem_1": 2 * c}, around, num_classes)
+    for layer in net.modules():
+        if isinstance(layer, SameMaxPool2d):
+            layer.padded_with = 0.0 if tensorflow else -inf
+    return net
 
 
 def nasnet_cifar(n: int, last: int, num_classes: int, in_chans: int) -> Graph:

@@ -4,10 +4,10 @@ Every file in this folder registers the models of one paper when it is imported;
 that importing this module costs nothing (no torch).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
@@ -61,7 +61,7 @@ def list_models(pattern: str = "*") -> list[str]:
     """
     _load()
     found = {name for alias, name in _names.items() if fnmatchcase(alias, pattern)}
-    return sorted((name for name in _entries if name in found), key=lambda name: _entries[name].year)
+    return sorted(found, key=_place)
 
 
 def entry(name: str) -> Entry:
@@ -82,19 +82,31 @@ def create_model(
     in_chans: int | None = None,
     input_size: tuple[int, int] | None = None,
     weights: str | Path | None = None,
+    features_only: bool = False,
+    stages: Sequence[int] | None = None,
     **options: Any,
 ) -> "nn.Module":
     """Build a model: images (N, in_chans, H, W) -> logits (N, num_classes).
 
     What is not given is the paper's. `num_classes=1` is one logit for two classes (sigmoid). `input_size=(H, W)` is
     for the models that flatten (`Entry.fixed_size`) and only checked for the others, which take any size from
-    `Entry.smallest` on. `weights` is the path of a `.safetensors` file with the names of the model's parameters.
-    Some models have options of their own: the residual networks `survival=0.5` (stochastic depth).
+    `Entry.smallest` on. `weights` is "imagenet", "imagenet:TAG" or "cifar10" for published ones, downloaded once
+    (`striate weights NAME` lists them), or the path of a `.safetensors`, `.pth` or Keras' `.h5` file; another
+    `num_classes` or `in_chans` than the file's keeps all but the head (see `striate.models.weights`).
+    `features_only=True` gives the network without its head, whose output is a list of maps, one for each resolution,
+    or those of `stages` (0, 1, ... or -1, ... from the end): see `striate.models.features`.
+    Some models have options of their own:
+
+    - `aux=True` (googlenet, googlenet_bn, inception_v3): the paper's auxiliary heads; in training the model then gives
+      a named tuple, `logits` first, in evaluation logits alone.
+    - `survival=0.5` (residual networks): stochastic depth, the probability of the last block to take part in a step.
+    - `tensorflow=True` (mobilenet_v1, mobilenet_v2, efficientnet, xception, inception_v3, nasnet_a): padding, pooling
+      and constants as in TensorFlow, which weights that were trained there need, Keras' and TF-Slim's for example.
 
     Raises: UnknownName; UsageError for a number that makes no sense, or an option that the model does not have;
     ShapeError for an image that is too small; ArtefactError for weights that do not fit.
     """
-    from striate.models.weights import load_weights
+    from striate.models.weights import build_with_weights
 
     found = entry(name)
     classes = _count("num_classes", num_classes, found.classes)
@@ -110,9 +122,16 @@ def create_model(
         has = f"its options are {', '.join(known)}" if known else "it has none of its own"
         raise UsageError(f"{found.name} has no option {unknown[0]!r}; {has}")
     arguments = (classes, channels, size) if found.fixed_size else (classes, channels)
-    model = found.build(*arguments, **options)
-    if weights is not None:
-        load_weights(model, Path(weights))
+    if stages is not None and not features_only:
+        raise UsageError(f"stages is {stages!r}, which only features_only=True can give")
+    build = partial(found.build, *arguments)
+    model = build(**options) if weights is None else build_with_weights(
+        found, build, options, weights, fresh_head=num_classes is not None, adapt_stem=in_chans is not None
+    )  # fmt: skip
+    if features_only:
+        from striate.models.features import features
+
+        return features(model, found.head, channels, stages)
     return model
 
 
@@ -122,6 +141,12 @@ def _count(argument: str, value: int | None, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{argument} is {value!r}; expected a whole number from 1 on (the paper has {default})")
     return value
+
+
+def _place(name: str) -> tuple[int, str, int]:
+    """Year, then file, then the order in the file: which file was imported first makes no difference."""
+    build = _entries[name].build
+    return _entries[name].year, getattr(build, "func", build).__module__, list(_entries).index(name)
 
 
 @cache

@@ -7,13 +7,13 @@ wrong, are left to torch, whose answer or error then stands.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import ceil
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
 Arguments = dict[str, Any]  # of an operation, by the names in its schema
@@ -29,23 +29,45 @@ def without_numbers() -> Iterator[None]:
 class _Unfilled(TorchFunctionMode):
     """Leaves new tensors as they are; filling one that has no numbers would load torch's compiler, too."""
 
-    FILL = (Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_)
+    FILL = (
+        Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_,
+        nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_, nn.init.constant_, nn.init.zeros_, nn.init.ones_,
+    )  # fmt: skip
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if function in self.FILL else function(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if function in self.FILL:
+            return args[0] if args else given["tensor"]
+        return function(*args, **given)
 
 
 def by_name(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """The arguments of an operation by the names in its schema, defaults filled in."""
-    schema = operation._schema.arguments
-    given = {a.name: value for a, value in zip(schema, args, strict=False)}  # those at the end may be left out
-    return {a.name: a.default_value for a in schema} | given | kwargs
+    defaults = _defaults(operation)
+    return defaults | dict(zip(defaults, args, strict=False)) | kwargs  # those at the end may be left out
+
+
+@cache
+def _defaults(operation: Any) -> Arguments:
+    return {argument.name: argument.default_value for argument in operation._schema.arguments}
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    """All that are in a nest of tuples, lists and dictionaries; torch's own walk takes ten times as long."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (tuple, list)):
+        for branch in tree:
+            yield from tensors(branch)
+    elif isinstance(tree, dict):
+        for branch in tree.values():
+            yield from tensors(branch)
 
 
 def perform(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The operation's result, or the shape of it where the tensors have no numbers."""
     rule = _RULES.get(operation.overloadpacket)
-    if rule and all(x.is_meta for x in tree_leaves(args) if isinstance(x, Tensor)):
+    if rule and all(x.is_meta for x in tensors(args)):
         y = rule(by_name(operation, args, kwargs))
         if y is not None:
             return y
@@ -65,14 +87,29 @@ def _unary(a: Arguments) -> Tensor:
     return _new(a["self"], *a["self"].shape)
 
 
+def _comparison(a: Arguments) -> Tensor | None:
+    if isinstance(a["other"], Tensor):
+        return None
+    return torch.empty(a["self"].shape, dtype=torch.bool, device="meta")
+
+
+def _power(a: Arguments) -> Tensor | None:
+    x, exponent = a["self"], a["exponent"]
+    return None if isinstance(exponent, Tensor) or not x.is_floating_point() else _new(x, *x.shape)
+
+
 def _binary(a: Arguments) -> Tensor | None:
     x, other = a["self"], a["other"]
     if not isinstance(other, Tensor):
         return _new(x, *x.shape) if x.is_floating_point() else None
-    alike = x.dtype == other.dtype and x.ndim == other.ndim
-    if not alike or any(n != m and 1 not in (n, m) for n, m in zip(x.shape, other.shape, strict=True)):
+    dtype = torch.promote_types(x.dtype, other.dtype)
+    if not dtype.is_floating_point or (x.dtype != other.dtype and 0 in (x.ndim, other.ndim)):
         return None
-    return _new(x, *map(max, x.shape, other.shape))
+    n = max(x.ndim, other.ndim)
+    pairs = list(zip((1,) * (n - x.ndim) + x.shape, (1,) * (n - other.ndim) + other.shape, strict=True))
+    if any(n != m and 1 not in (n, m) for n, m in pairs):
+        return None
+    return torch.empty([m if n == 1 else n for n, m in pairs], dtype=dtype, device="meta")
 
 
 def _convolution(a: Arguments) -> Tensor | None:
@@ -120,6 +157,24 @@ def _mean(a: Arguments) -> Tensor | None:
     return _new(x, *(1 if i in gone else n for i, n in enumerate(x.shape) if a["keepdim"] or i not in gone))
 
 
+def _pool_over_channels(a: Arguments) -> Tensor | None:
+    """As response normalisation does: windows along one axis of (N, 1, C, H, W)."""
+    x, k = a["self"], tuple(a["kernel_size"])
+    if x.ndim != 5 or len(k) != 3 or a["ceil_mode"] or {*a["stride"]} != {1} or any(a["padding"]):
+        return None
+    return _new(x, *x.shape[:2], *(side - k_ + 1 for side, k_ in zip(x.shape[2:], k, strict=True)))
+
+
+def _sum(a: Arguments) -> Tensor | None:
+    return _mean(a) if a.get("dim") else None
+
+
+def _alike(a: Arguments) -> Tensor | None:
+    """What is to have the form of another tensor, and asks for nothing else."""
+    asked = (a["dtype"] not in (None, a["self"].dtype), a["device"] not in (None, a["self"].device), a["layout"])
+    return None if any(asked) else _unary(a)
+
+
 def _batch_norm(a: Arguments) -> tuple[Tensor, ...]:
     x = a["input"]
     return _new(x, *x.shape), _new(x, x.shape[1]), _new(x, x.shape[1])  # y, and mean and deviation of the batch
@@ -144,12 +199,68 @@ def _cat(a: Arguments) -> Tensor | None:
     return _new(parts[0], *first[:dim], sum(x.shape[dim] for x in parts), *first[dim + 1 :])
 
 
-Rule = Callable[[Arguments], Tensor | tuple[Tensor, ...] | None]  # None: ask torch
+def _pad(a: Arguments) -> Tensor:
+    x, widths = a["self"], a["pad"]  # before and after the last axis, then those of the axis before it, ...
+    shape = list(x.shape)
+    for i in range(0, len(widths), 2):
+        shape[-1 - i // 2] += widths[i] + widths[i + 1]
+    return _new(x, *shape)
+
+
+def _same(a: Arguments) -> Tensor:
+    """In place: the numbers change, the tensor is the same."""
+    x: Tensor = a["self"]
+    return x
+
+
+def _gradient(a: Arguments) -> Tensor:
+    return _new(a["grad_output"], *a["grad_output"].shape)
+
+
+def _input_gradient(a: Arguments) -> Tensor:
+    return _new(a["self"], *a["self"].shape)
+
+
+def _slice_gradient(a: Arguments) -> Tensor:
+    return _new(a["grad_output"], *a["input_sizes"])
+
+
+def _convolution_gradients(a: Arguments) -> tuple[Tensor | None, ...]:
+    shapes = (a["input"].shape, a["weight"].shape, a["bias_sizes"] or ())
+    return _wanted(a, *shapes)
+
+
+def _batch_norm_gradients(a: Arguments) -> tuple[Tensor | None, ...]:
+    return _wanted(a, a["input"].shape, (a["input"].shape[1],), (a["input"].shape[1],))
+
+
+def _wanted(a: Arguments, *shapes: Sequence[int]) -> tuple[Tensor | None, ...]:
+    """Those gradients that the output mask asks for."""
+    pairs = zip(shapes, a["output_mask"], strict=True)
+    return tuple(_new(a["input"], *shape) if wanted else None for shape, wanted in pairs)
+
+
+Rule = Callable[[Arguments], Tensor | tuple[Tensor | None, ...] | None]  # None: ask torch
 _RULES: dict[Any, Rule] = {
     aten.convolution: _convolution, aten.addmm: _addmm, aten.mm: _mm, aten.native_batch_norm: _batch_norm,
     aten.max_pool2d_with_indices: _max_pool, aten.avg_pool2d: _pool, aten._adaptive_avg_pool2d: _adaptive_pool,
     aten.mean: _mean, aten.cat: _cat, aten.add: _binary, aten.mul: _binary, aten.sub: _binary, aten.div: _binary,
     **dict.fromkeys((
         aten.relu, aten.hardtanh, aten.leaky_relu, aten.elu, aten.silu, aten.gelu, aten.hardswish, aten.hardsigmoid,
-        aten.sigmoid, aten.tanh, aten.clone), _unary),
+        aten.sigmoid, aten.tanh, aten.clone, aten.neg, aten.sqrt, aten.rsqrt, aten.exp, aten.logit), _unary),
+    aten.constant_pad_nd: _pad, aten.bernoulli_: _same, aten.div_: _same, aten.mul_: _same, aten.add_: _same,
+    aten.ge: _comparison, aten.pow: _power, aten.sum: _sum, aten.empty_like: _alike,
+    aten.avg_pool3d: _pool_over_channels, aten.channel_shuffle: _unary,
+    # what autograd asks for on the way back
+    aten.convolution_backward: _convolution_gradients, aten.native_batch_norm_backward: _batch_norm_gradients,
+    aten.slice_backward: _slice_gradient,
+    **dict.fromkeys((
+        aten.max_pool2d_with_indices_backward, aten.avg_pool2d_backward, aten._adaptive_avg_pool2d_backward,
+        aten.avg_pool3d_backward),
+        _input_gradient),
+    **dict.fromkeys((
+        aten.threshold_backward, aten.hardtanh_backward, aten.leaky_relu_backward, aten.elu_backward,
+        aten.silu_backward, aten.gelu_backward, aten.hardswish_backward, aten.hardsigmoid_backward,
+        aten.sigmoid_backward, aten.tanh_backward, aten.logit_backward,
+        aten._softmax_backward_data), _gradient),
 }  # fmt: skip

@@ -21,11 +21,14 @@ from torch import Tensor, nn
 
 from striate.data.dataset import Pixels
 from striate.data.decode import decode, read_image
+from striate.data.download import Progress
 from striate.data.formats.skeleton import orientation
 from striate.data.preprocess import Preprocess
 from striate.errors import ImageError, ShapeError, UsageError
+from striate.models.registry import list_models
 from striate.run.folder import Run
 from striate.run.inference import evaluating, probabilities
+from striate.run.pretrained import pretrained
 
 Picture = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 
@@ -60,10 +63,12 @@ class Prediction:
 
 
 class Classifier:
-    """A network with its class names and its preprocessing."""
+    """A network with its class names and its preprocessing; `notes` say what of these was assumed."""
 
-    def __init__(self, module: nn.Module, classes: Sequence[str], preprocess: Preprocess) -> None:
-        self.module, self.classes, self.preprocess = module.eval(), tuple(classes), preprocess
+    def __init__(
+        self, module: nn.Module, classes: Sequence[str], preprocess: Preprocess, notes: Sequence[str] = ()
+    ) -> None:
+        self.module, self.classes, self.preprocess, self.notes = module.eval(), tuple(classes), preprocess, tuple(notes)
 
     def predict(self, images: Picture | Iterable[Picture], *, top: int = 5, batch: int = 64) -> list[Prediction]:
         """One prediction an image: paths, encoded bytes, Pillow images, or arrays (H, W), (H, W, 1 or 3) of uint8.
@@ -114,8 +119,34 @@ class Classifier:
                 )
 
 
-def load(run: str | PathLike[str] | Run) -> Classifier:
-    """The classifier of a run folder.  Raises: ArtefactError where it is not one, or is damaged."""
+def load(
+    run: str | PathLike[str] | Run,
+    *,
+    weights: str | PathLike[str] | None = None,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+    progress: Progress | None = None,
+) -> Classifier:
+    """The classifier of a run folder; or of a model's name, with published weights or those of a file.
+
+    `weights` is "imagenet", "imagenet:TAG", "cifar10" or a path, as for `create_model`; `classes` and `preprocess` are
+    for files that do not say theirs (see `striate.run.pretrained`).
+
+    Raises: ArtefactError where it is no run, or is damaged; with `weights` as `striate.run.pretrained.pretrained`.
+    """
+    if weights is not None:
+        if isinstance(run, Run) or (Path(run).is_dir() and not list_models(str(run))):
+            place = run.folder if isinstance(run, Run) else run
+            raise UsageError(f"{place} is a run and has its own weights; weights={str(weights)!r} is for a model")
+        source = weights if isinstance(weights, str) else Path(weights)
+        made = pretrained(str(run), source, classes=classes, preprocess=preprocess, progress=progress)
+        return Classifier(made.module, made.classes, made.preprocess, made.notes)
+    if not isinstance(run, Run) and not Path(run).exists() and list_models(str(run)):
+        raise UsageError(
+            f"{run} is a model, not a run; which weights? Published ones: weights='imagenet' (--weights imagenet)"
+        )
+    if classes is not None or preprocess is not None:
+        raise UsageError("classes and preprocess are for weights=...; a run has its own")
     found = run if isinstance(run, Run) else Run(Path(run))
     return Classifier(found.load_module(), found.classes, found.preprocess)
 

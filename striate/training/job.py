@@ -37,8 +37,9 @@ from striate.run.folder import (
 )
 from striate.training import checkpoint
 from striate.training import recipe as recipes
+from striate.training.engine import SLOW, make_engine
 from striate.training.loop import Trainer, kind_of
-from striate.training.losses import balanced_weights, make_loss
+from striate.training.losses import balanced_weights
 from striate.training.machine import Machine, settle, survey
 from striate.training.optimiser import make_optimiser
 from striate.training.plan import Plan, trial
@@ -166,6 +167,8 @@ def _start(folder: Path, recipe: Recipe, options: Options, report: Report) -> Tr
     resolved = resolve(recipe, screened.dataset, sizes(screened), machine)
     if resolved.recipe.stop_after and "val" not in screened.dataset.splits:
         report.warn("stop_after does nothing: there is no val split to tell when it gets no better")
+    if resolved.recipe.engine == "by-hand":
+        report.note(SLOW)
     identity = Identity(_spec(resolved), screened.dataset.classes, resolved.choice.preprocess)
     write_identity(folder, identity, _facts(resolved.recipe, screened, machine, options))
     with ExitStack() as stack:
@@ -291,15 +294,16 @@ def _trainer(
         if board:
             board(trainer.progress.rows[-1])
 
+    engine = make_engine(
+        recipe.engine, kind_of(recipe), len(dataset.classes), smoothing=recipe.smoothing,
+        weights=_class_weights(recipe, dataset))  # fmt: skip
     trainer = Trainer(
         module=module,
         optimiser=make_optimiser(module, recipe),
         recipe=recipe,
         train=train,
         val=val,
-        loss=make_loss(
-            kind_of(recipe), len(dataset.classes), smoothing=recipe.smoothing, weights=_class_weights(recipe, dataset)
-        ),
+        loss=engine.loss,
         device=device,
         progress=progress,
         save=save,
@@ -307,6 +311,7 @@ def _trainer(
         report=report,
         timed=timed,
         save_every=options.save_every,
+        forward=engine.forward,
     )
     return trainer
 
@@ -394,7 +399,7 @@ def _plan(folder: Path, trainer: Trainer, resolved: Resolved, screened: Screened
     pre = resolved.choice.preprocess
     whole = cost(trainer.module, (pre.channels, *pre.size))
     first = next(iter(trainer.train.in_order()))
-    measured = trial(trainer.module, first, trainer.loss, bf16=trainer.bf16)
+    measured = trial(trainer.module, first, trainer.loss, bf16=trainer.bf16, forward=trainer.forward)
     val_batches = len(trainer.val) if trainer.val else 0
     seconds = r.epochs * (len(trainer.train) * measured.step_s + val_batches * measured.eval_s)
     pixels = (

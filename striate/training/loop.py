@@ -22,8 +22,9 @@ from striate.run.folder import load_into
 from striate.run.inference import probabilities
 from striate.training import monitor
 from striate.training.checkpoint import Found, Progress
+from striate.training.engine import Forward
 from striate.training.faster import faster_layers
-from striate.training.losses import Kind, Loss, expected_at_start
+from striate.training.losses import Kind, Loss, expected_at_start, on_heads
 from striate.training.optimiser import restore, set_rate, state_tensors
 from striate.training.recipe import Recipe
 from striate.training.report import Report, Step, Timing
@@ -50,6 +51,7 @@ class Trainer:
     report: Report
     timed: Callable[[Timing], None]
     save_every: float = 60.0  # seconds
+    forward: Forward = nn.Module.__call__  # what the network makes of images in training, with gradients
 
     def __post_init__(self) -> None:
         assert isinstance(self.recipe.epochs, int)
@@ -168,12 +170,11 @@ class Trainer:
         for batch in group:
             images, labels, targets = self._place(batch)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                z = self.module(images)
-            z = z.float()
-            loss = self.loss(z, labels, targets)
-            value = loss.item()
-            if not isfinite(value):
-                self._not_finite(f"the loss is {value}", [batch], lr)
+                outputs = self.forward(self.module, images)
+            z, main, loss = on_heads(self.loss, outputs, labels, targets)
+            value = main.item()
+            if not isfinite(value) or not isfinite(loss.item()):
+                self._not_finite(f"the loss is {loss.item()}", [batch], lr)
             if p.step == 0 and p.batch == 0:
                 self._check_start(value)
             share = len(labels) / whole
@@ -341,8 +342,8 @@ class Trainer:
         name = max(gradients, key=gradients.__getitem__, default="none")
         return f"no single value, but its norm; the largest is in {name}: {gradients.get(name, 0):.3g}"
 
-    def _loss_again(self, labels: Tensor, targets: Tensor | None, z: Tensor) -> Tensor:
-        return self.loss(z.float(), labels, targets)
+    def _loss_again(self, labels: Tensor, targets: Tensor | None, outputs: Any) -> Tensor:
+        return on_heads(self.loss, outputs, labels, targets).whole
 
     def _advice(self, lr: float) -> str:
         bf16 = " or precision=float32" if self.bf16 else ""

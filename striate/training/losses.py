@@ -7,11 +7,13 @@
 t is the label as shares of the classes. Weighted means divide by the sum of the weights of the samples, t w, which is
 what torch does for plain labels.
 Differs: for smoothed or mixed labels torch divides by the weights of the labels alone, or by the number of images.
+
+A network with auxiliary heads gives, in training, the logits of each: `on_heads` knows what to do with them.
 """
 
 from collections.abc import Callable
 from math import log
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,6 +57,34 @@ def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tens
         return weigh(((z.softmax(1) - t) ** 2).mean(1), t)
 
     return {"cross_entropy": cross_entropy, "bce": bce, "mse": mse}[kind]
+
+
+class Judged(NamedTuple):
+    """What the losses are of one batch."""
+
+    logits: Tensor  # (N, K or 1) of the main head, in float32
+    main: Tensor  # the loss on them
+    whole: Tensor  # what is descended: the same, and a share of each auxiliary head's loss
+
+
+def on_heads(loss: Loss, outputs: Any, labels: Tensor, shares: Tensor | None) -> Judged:
+    """Logits, or the named outputs of a network with auxiliary heads -> the losses on them.
+
+    Outputs have a field `logits`, one for each auxiliary head, and `share`: the weight that the paper gives each
+    auxiliary loss. Accuracy, and the loss that is written down, are the main head's.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions", arXiv:1409.4842, section 5.
+    """
+    if isinstance(outputs, Tensor):
+        z = outputs.float()
+        main = loss(z, labels, shares)
+        return Judged(z, main, main)
+    z = outputs.logits.float()
+    whole = main = loss(z, labels, shares)
+    for name, aside in outputs._asdict().items():
+        if name != "logits":
+            whole = whole + outputs.share * loss(aside.float(), labels, shares)
+    return Judged(z, main, whole)
 
 
 def expected_at_start(kind: Kind, classes: int) -> float:

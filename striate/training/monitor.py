@@ -1,6 +1,7 @@
 """Why does it not learn? Checks that cost little and name the place."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ def describe_dead(found: dict[str, tuple[int, int]]) -> str | None:
     )
 
 
-def culprit(module: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> str | None:
+def culprit(module: nn.Module, images: Tensor, loss: Callable[[Any], Tensor]) -> str | None:
     """Which layer first gives, or gives back, a value that is not finite, in words; None where all are finite.
 
     Runs the step again on the same images, in the mode that the module is in, and leaves gradients and statistics as

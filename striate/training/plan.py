@@ -5,10 +5,11 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from striate.data.loader import Batch
-from striate.training.losses import Loss
+from striate.training.engine import Forward
+from striate.training.losses import Loss, on_heads
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Trial:
     eval_s: float  # for one batch
 
 
-def trial(module: nn.Module, batch: Batch, loss: Loss, *, bf16: bool, steps: int = 3) -> Trial:
+def trial(
+    module: nn.Module, batch: Batch, loss: Loss, *, bf16: bool, steps: int = 3, forward: Forward = nn.Module.__call__
+) -> Trial:
     """Time `steps` updates of a copy; the network itself and torch's random state stay as they are."""
     device = next(module.parameters()).device
     with torch.random.fork_rng(devices=[]):
@@ -59,8 +62,8 @@ def trial(module: nn.Module, batch: Batch, loss: Loss, *, bf16: bool, steps: int
         for _ in range(steps):
             begun = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                z: Tensor = copied(images)
-            loss(z.float(), labels, targets).backward()  # type: ignore[no-untyped-call]
+                outputs = forward(copied, images)
+            on_heads(loss, outputs, labels, targets).whole.backward()  # type: ignore[no-untyped-call]
             rule.step()
             rule.zero_grad()
             best = min(best, time.perf_counter() - begun)

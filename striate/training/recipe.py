@@ -23,6 +23,7 @@ Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 Kind = Literal["constant", "step", "plateau", "cosine", "onecycle"]
 Loss = Literal["cross_entropy", "bce", "mse"]
 Precision = Literal["float32", "bf16"]
+Engine = Literal["torch", "by-hand"]
 
 
 class Recipe(BaseModel):
@@ -64,6 +65,7 @@ class Recipe(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the moving average of weights; 0: none")
     precision: Auto | Precision = Field("auto", description="of the network's arithmetic; auto: by the machine")
     channels_last: Auto | bool = Field("auto", description="memory layout N H W C; auto: by the machine")
+    engine: Engine = Field("torch", description="finds the gradients; by-hand: formulas in NumPy, to learn from; slow")
 
     @field_validator("model", "data", "group_by", "augment")
     @classmethod

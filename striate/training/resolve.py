@@ -48,6 +48,10 @@ def resolve(recipe: Recipe, dataset: Dataset, sizes: np.ndarray, machine: Machin
         raise RecipeError(
             f"class_weights has {len(recipe.class_weights)} numbers for {k} classes: {', '.join(dataset.classes)}"
         )
+    by_hand = recipe.engine == "by-hand"
+    if by_hand and recipe.precision == "bf16":
+        raise RecipeError("engine = 'by-hand' computes in NumPy, which has no bf16; expected precision = 'float32'")
+    fast = machine.bf16 and not by_hand
     channels = {"gray": 1, "rgb": 3, "auto": dataset.channels}[recipe.channels]
     batch = recipe.batch if recipe.batch != "auto" else 128 if n >= 5000 else 32
     batch = min(batch, n)
@@ -72,8 +76,8 @@ def resolve(recipe: Recipe, dataset: Dataset, sizes: np.ndarray, machine: Machin
             "augment": augment,
             "batch": batch,
             "epochs": recipe.epochs if recipe.epochs != "auto" else min(100, max(20, -(-1500 // per_epoch))),
-            "precision": recipe.precision if recipe.precision != "auto" else "bf16" if machine.bf16 else "float32",
-            "channels_last": recipe.channels_last is not False,
+            "precision": recipe.precision if recipe.precision != "auto" else "bf16" if fast else "float32",
+            "channels_last": recipe.channels_last is not False and not by_hand,
         }
     )
     return Resolved(done, chosen, outputs, channels)

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -371,3 +372,38 @@ def test_all_files_of_a_set_are_fetched(
     assert [path.name for path in fetch_dataset("both", tmp_path)] == ["file.gz", "other.gz"]
     with pytest.raises(UnknownName, match="did you mean 'both'"):
         fetch_dataset("bth", tmp_path)
+
+
+PREFIX = hashlib.sha256(CONTENT).hexdigest()[:8]
+
+
+@pytest.mark.parametrize("path", ["good", "flaky", "no_ranges", "refuse_range", "moved"])
+def test_a_file_of_unknown_length_is_as_long_as_its_mirror_says(
+    wanted: Callable[..., Original], path: str, tmp_path: Path
+) -> None:
+    one = replace(wanted(path), size=None, sha256=PREFIX)
+    assert fetch(one, tmp_path, timeout_s=2).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("path", ["no_length", "length is no number", "length lies", "cut"])
+def test_a_length_that_nobody_says_or_nobody_believes_is_refused(
+    wanted: Callable[..., Original], path: str, tmp_path: Path
+) -> None:
+    one = replace(wanted(path), size=None, sha256=PREFIX)
+    with pytest.raises(Offline):
+        fetch(one, tmp_path, timeout_s=2)
+    assert not (tmp_path / one.name).exists()
+
+
+@pytest.mark.parametrize("known", ["prefix", "md5", "nothing"])
+@pytest.mark.parametrize("path", ["good", "wrong"])
+def test_a_part_of_a_hash_and_an_md5_are_compared_too(
+    wanted: Callable[..., Original], path: str, known: str, tmp_path: Path
+) -> None:
+    md5 = hashlib.md5(CONTENT).hexdigest() if known == "md5" else ""
+    one = replace(wanted(path), size=None, sha256=PREFIX if known == "prefix" else "", md5=md5)
+    if path == "good" or known == "nothing":  # with nothing to compare with, any bytes are taken
+        assert fetch(one, tmp_path, timeout_s=2) == fetch(one, tmp_path, timeout_s=2)
+    else:
+        with pytest.raises(Offline, match="other bytes than the original's"):
+            fetch(one, tmp_path, timeout_s=2)

@@ -228,6 +228,19 @@ def test_the_layer_found_is_the_last_one_with_a_map() -> None:
     assert last_spatial_layer(inception, x) == "mixed"
 
 
+def test_a_sum_that_only_an_identity_hands_on_is_a_place_to_look_at() -> None:
+    class Adds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.last = nn.Conv2d(4, 4, 3, padding=1), nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(x + self.conv(x))
+
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), Adds(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert last_spatial_layer(net, torch.zeros(1, 1, 8, 8)) == "1"
+
+
 def test_a_network_without_maps_says_that_there_is_no_place_to_point_at() -> None:
     with pytest.raises(ShapeError, match="no place to point at"):
         last_spatial_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))

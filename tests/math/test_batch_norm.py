@@ -56,6 +56,10 @@ def test_gradients_are_slopes() -> None:
     x, w, b, g = normal(0, 3, 2, 2, 2), normal(1, 2), normal(2, 2), normal(3, 3, 2, 2, 2)
     for ours, slope in zip(batch_norm.backward(g, x, w), slopes(batch_norm.forward, g, (x, w, b)), strict=True):
         assert_near(ours, slope, 1e-7)
+    mean, var = normal(4, 2), normal(5, 2) ** 2 + 0.1
+    found = slopes(lambda x, w, b: batch_norm_inference.forward(x, w, b, mean, var), g, (x, w, b))
+    for ours, slope in zip(batch_norm_inference.backward(g, x, w, mean, var), found, strict=True):
+        assert_near(ours, slope, 1e-7)
 
 
 def test_a_shift_or_a_larger_scale_of_the_input_changes_nothing() -> None:

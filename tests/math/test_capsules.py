@@ -138,6 +138,9 @@ def test_gradients_are_slopes() -> None:
     for ours, slope in zip(routing.backward(g, u, w), slopes(routing.forward, g, (u, w)), strict=True):
         assert_near(ours, slope, 1e-7)
     assert_near(squash.backward(g, u[:, :2]), slopes(squash.forward, g, (u[:, :2],))[0], 1e-7)
+    v, gv = squash.forward(u), g[:, 0, :1] * normal(5, 2, 3)
+    assert_near(capsule_lengths.backward(gv, v), slopes(capsule_lengths.forward, gv, (v,))[0], 1e-7)
+    assert_near(capsule_lengths.backward_logit(gv, v), slopes(capsule_lengths.forward_logit, gv, (v,))[0], 1e-7)
     x, gx = normal(3, 1, 4, 2, 1), normal(4, 1, 4, 2)
     assert_near(
         primary_capsules.backward(gx, x, 2), slopes(lambda x: primary_capsules.forward(x, 2), gx, (x,))[0], 1e-7

@@ -100,6 +100,15 @@ def test_gradients_are_slopes() -> None:
         assert_near(ours, slope, 1e-8)
 
 
+def test_so_are_those_of_a_connection_table() -> None:
+    table, x, b = [(0, 2), (1,)], normal(0, 1, 3, 4, 3), normal(1, 2)
+    w, g = [normal(2, 2, 2, 2), normal(3, 1, 2, 2)], normal(4, 1, 2, 3, 2)
+    dx, dw, db = connection_table.backward(g, x, w, table)
+    found = slopes(lambda x, b, *w: connection_table.forward(x, w, b, table), g, (x, b, *w))
+    for ours, slope in zip((dx, db, *dw), found, strict=True):
+        assert_near(ours, slope, 1e-8)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     x, w = np.zeros((1, 2, 4, 4)), [np.zeros((2, 3, 3))]
     with pytest.raises(ShapeError, match=r"output 0 is to see maps \(0, 2\); expected each once, of 0 to 1"):

@@ -20,7 +20,7 @@ from striate.math import (
 )
 from striate.models import capsnet, lenet_1998
 from striate.training.losses import make_loss
-from tests.math.compare import Array, assert_near, normal
+from tests.math.compare import Array, assert_near, normal, slopes
 from tests.math.conftest import drawn
 
 SEED = st.integers(0, 2**32 - 1)
@@ -143,6 +143,26 @@ def test_reconstruction_loss_sums_over_pixels_and_averages_over_images(shape: li
         else (a - torch.from_numpy(t)).square().mean(),
         a,
     )  # fmt: skip
+
+
+def slope(loss: Callable[[Array], float], z: Array) -> Array:
+    """dE/dz by central differences."""
+    return slopes(lambda z: np.array(loss(z)), np.array(1.0), (z,))[0]
+
+
+def test_gradients_are_slopes() -> None:
+    z, t, labels = normal(0, 3, 4), np.abs(normal(1, 3, 4)), np.array([2, 0, 3])
+    hot, w = cross_entropy.smoothed(labels, 4, 0.1), np.array([1.0, 2.0, 0.5, 3.0])
+    pairs = [
+        (lambda z: mean_squared_error.forward(z, t), mean_squared_error.backward(1, z, t)),
+        (lambda z: reconstruction_loss.forward(z, t), reconstruction_loss.backward(1, z, t)),
+        (lambda z: cross_entropy.forward(z, hot, w), cross_entropy.backward(1, z, hot, w)),
+        (lambda z: binary_cross_entropy.forward(z, t), binary_cross_entropy.backward(1, z, t)),
+        (lambda z: margin_loss.forward(z, hot), margin_loss.backward(1, z, hot)),
+        (lambda z: map_loss.forward(z, labels), map_loss.backward(1, z, labels)),
+    ]
+    for loss, gradient in pairs:
+        assert_near(gradient, slope(loss, z), 1e-7)
 
 
 @pytest.mark.filterwarnings("error")

@@ -131,6 +131,15 @@ def test_gradients_are_slopes(pool: object) -> None:
     assert_near(pool.backward(g, x, 3, 2, 1), slope, 1e-8)  # type: ignore[attr-defined]
 
 
+def test_so_are_those_of_adaptive_pooling() -> None:
+    x, g = normal(0, 1, 2, 5, 4), normal(1, 1, 2, 3, 2)
+    assert_near(
+        adaptive_pool.backward(g, x, (3, 2)), slopes(lambda x: adaptive_pool.forward(x, (3, 2)), g, (x,))[0], 1e-8
+    )
+    largest = slopes(lambda x: adaptive_pool.forward_max(x, (3, 2)), g, (x,))[0]
+    assert_near(adaptive_pool.backward_max(g, x, (3, 2)), largest, 1e-8)
+
+
 def test_not_a_number_is_not_lost() -> None:
     x = np.array([[[[1.0, np.nan], [np.inf, 2.0]]]])
     assert np.isnan(max_pool.forward(x, 2)).all()

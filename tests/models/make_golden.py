@@ -18,18 +18,30 @@ from striate.models.shapes import without_numbers
 
 GOLDEN = Path(__file__).parent / "golden.json"
 COSTS = Path(__file__).parents[2] / "striate" / "models" / "costs.json"
-# The form that is built here, where the facts' first choice is another form of the network.
-FORM = {"lenet5": "lenet5_deck_linear_out"}  # the facts prefer the RBF output of 1998
-# Networks that the facts do not count: their files say which paper, and test_oracle_* and test_residual_families
-# compare them with other implementations or with networks written out by hand.
-UNCOUNTED = ("cifar_plain*", "plain18", "plain34", "*.paper", "cifar_densenet_bc*", "inception_v2_table1")
+# The form that is built here, where the facts' first choice is another form of the network. LeNet-5 of the decks' table
+# has a linear output (`also_accept`: linear_output); the facts' first choice has the RBF output of 1998, as
+# `lenet5_1998` has.
+FORM = {"lenet5": "lenet5_deck_linear_out"}
+# Models that have the counts of another one: the facts' id of that, and the name of their MACs in `also_accept`.
+BORROWED = {
+    **{f"resnet{depth}.paper": (f"resnet{depth}", "macs_paper_stride") for depth in (50, 101, 152)},
+    # the shortcuts that these lack have no weights and multiply nothing
+    **{f"cifar_plain{depth}": (f"cifar_resnet{depth}", None) for depth in (20, 32, 44, 56, 110)},
+}
+# Models that the facts do not count, and what is compared instead.
+UNCOUNTED = {
+    "plain[0-9]*": "no reference; ResNet's counts less its projections, in test_residual_families",
+    "cifar_densenet_bc*": "no reference; the millions that the paper prints, in test_residual_families",
+    "inception_v2_table1": "the paper prints no widths, so that no exact count exists",
+}
 
 
 def facts_of(name: str, architectures: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The counts of one model, and the shapes of those stages that are called as here; None where nobody counted."""
+    """The counts of one model, and the shapes of its stages; None where nobody counted."""
     if any(fnmatchcase(name, pattern) for pattern in UNCOUNTED):
         return None
-    names = {name, *entry(name).aliases}
+    twin, other = BORROWED.get(name, (name, None))
+    names = {twin, *entry(twin).aliases}
     facts = next((a for a in architectures if a["id"] in names), None)
     if facts is None:
         raise SystemExit(f"{name}: no architecture of the facts has one of the names {sorted(names)}")
@@ -39,11 +51,11 @@ def facts_of(name: str, architectures: list[dict[str, Any]]) -> dict[str, Any] |
     chosen = found if name not in FORM else reference
     return {
         "id": facts["id"],
-        "source": f"{reference['impl']}:{builder}",
+        "source": f"{reference['impl']}:{builder}" if other is None else f"also_accept:{other}",
         "input": found["input"],
         "parameters": chosen["params_trainable"],
         "running_statistics": reference.get("bn_running_stats"),
-        "macs": chosen["macs"],
+        "macs": chosen["macs"] if other is None else found["also_accept"][other],
         "stages": dict(facts.get("stages", {}).get("list", [])),
     }
 

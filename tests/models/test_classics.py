@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from striate.errors import ShapeError
@@ -364,56 +364,3 @@ class TestCapsNet:
 def test_a_network_that_flattens_says_where_another_size_does_not_fit() -> None:
     with pytest.raises(ShapeError, match="F6 takes 120 features"):
         create_model("lenet5_1998")(torch.zeros(1, 1, 40, 40))
-
-
-def steps_to_learn(
-    model: nn.Module, x: Tensor, loss: Callable[[Tensor, Tensor], Tensor], lr: float, below: float
-) -> int:
-    """Steps of Adam after which the loss on four images of four classes is this small, 200 at most; no dropout."""
-    labels = torch.arange(4)
-    for layer in model.modules():
-        if isinstance(layer, nn.Dropout):
-            layer.p = 0.0  # four images can't average it out
-    optimiser = torch.optim.Adam(model.parameters(), lr=lr)
-    for step in range(200):
-        optimiser.zero_grad()
-        value = loss(model(x), labels)
-        if value.item() < below:
-            return step
-        value.backward()
-        optimiser.step()
-    return 200
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "side", "lr", "scale"),
-    [
-        ("squeezenet1_1", 64, 3e-4, 1),
-        ("vgg11_bn", 32, 1e-4, 1),
-        ("alexnet_torchvision", 63, 1e-4, 1),
-        ("zfnet", 63, 1e-4, 60),  # its first weights are for pixels up to 255
-        ("nin_cifar10", 32, 1e-4, 1),
-        ("deck4_keras_convnet", 28, 1e-3, 1),
-    ],
-)
-def test_four_images_are_learnt_by_heart(name: str, side: int, lr: float, scale: float) -> None:
-    torch.manual_seed(0)
-    model = create_model(name, num_classes=4, input_size=(side, side)).train()
-    x = scale * torch.randn(4, entry(name).input[0], side, side)
-    assert steps_to_learn(model, x, F.cross_entropy, lr, below=0.05) < 200
-
-
-@pytest.mark.slow
-def test_lenet_of_1998_learns_four_images_by_heart_under_its_own_loss() -> None:
-    torch.manual_seed(0)
-    x, j = torch.randn(4, 1, 32, 32), 20.0  # so far away that the least possible loss is 2e-9
-    model = create_model("lenet5_1998", num_classes=4).train()
-    assert steps_to_learn(model, x, lambda z, y: map_loss(z, y, j), 0.01, below=1.0) < 200  # of 84 squares
-
-
-@pytest.mark.slow
-def test_capsnet_learns_four_images_by_heart_under_its_own_loss() -> None:
-    torch.manual_seed(0)
-    model, x = create_model("capsnet_mnist", num_classes=4, input_size=(20, 20)).train(), torch.rand(4, 1, 20, 20)
-    assert steps_to_learn(model, x, margin_loss, 1e-3, below=0.01) < 200

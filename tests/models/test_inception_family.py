@@ -119,30 +119,3 @@ def test_heads_aside_are_given_in_training_only() -> None:
         assert model.eval()(x).shape == (2, 7)
     assert InceptionOutputs._fields == ("logits", "aux_logits")
     assert GoogLeNetOutputs._fields == ("logits", "aux_logits2", "aux_logits1")
-
-
-FIT = [
-    ("googlenet", 64, 3e-4),
-    ("googlenet_bn", 64, 1e-3), ("bn_inception", 64, 1e-3), ("inception_v3", 75, 1e-3), ("xception", 64, 1e-3),
-    ("inception_v4", 75, 1e-3), ("inception_resnet_v1", 75, 1e-3), ("nasnet_a_mobile", 32, 1e-3),
-]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "side", "rate"), FIT, ids=[row[0] for row in FIT])
-def test_four_images_are_learnt_by_heart(name: str, side: int, rate: float) -> None:
-    torch.manual_seed(0)
-    model = create_model(name, num_classes=4).train()
-    for layer in model.modules():
-        if isinstance(layer, nn.Dropout):
-            layer.p = 0.0
-    x, y = torch.randn(4, 3, side, side), torch.arange(4)
-    optimiser = torch.optim.Adam(model.parameters(), rate)
-    for _ in range(40):
-        loss = nn.functional.cross_entropy(model(x), y)
-        if loss < 0.05:
-            break
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert loss < 0.05

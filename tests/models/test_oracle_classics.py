@@ -1,71 +1,65 @@
-"""SqueezeNet, VGG and AlexNet against torchvision: the same names, and from the same weights the same logits.
+"""The first weights of SqueezeNet and AlexNet against torchvision's; LeNet-5 and the decks' convnets written out.
 
-Needs `pip install --no-deps torchvision==0.28.0`; its compiled operators are not used.
+Needs `make oracles` for the first. Logits are compared in test_oracle_logits.
 """
 
-import sys
-from types import ModuleType
+from collections.abc import Callable
 
 import pytest
-import torch
-from torch import nn
+from torch import Tensor
+from torch.nn import functional as F
 
-from striate.models.registry import create_model
-from striate.models.shapes import without_numbers
+from striate.models.registry import create_model, entry
+from tests.models.oracles import calibrate, difference, independent, patches
 
-pytestmark = pytest.mark.oracle
-NAMES = [
-    "squeezenet1_0", "squeezenet1_1", "alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19",
-    "vgg19_bn",
-]  # fmt: skip
+Weights = dict[str, Tensor]
 
 
-@pytest.fixture(scope="module")
-def models() -> ModuleType:
-    if "torchvision" not in sys.modules:
-        library = torch.library.Library("torchvision", "DEF")  # operators that torchvision looks for when imported
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        globals()["_library"] = library  # they are gone with it
-    return pytest.importorskip("torchvision.models", reason="needs torchvision, without its dependencies")
-
-
-def give_random_weights(model: nn.Module) -> None:
-    """Spread so that values neither vanish nor grow from layer to layer."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2, generator=generator)
-            elif tensor.ndim > 1:
-                bound = (6 / tensor[0].numel()) ** 0.5
-                tensor.uniform_(-bound, bound, generator=generator)
-            elif tensor.is_floating_point():
-                tensor.uniform_(-0.5, 0.5, generator=generator)
-            else:
-                tensor.zero_()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_names_and_logits_are_torchvisions(models: ModuleType, name: str) -> None:
-    with without_numbers():  # hundreds of megabytes, which need not be drawn twice
-        theirs, ours = getattr(models, name)(weights=None).eval(), create_model(name).eval()
-    theirs.to_empty(device="cpu")
-    give_random_weights(theirs)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    ours.load_state_dict(theirs.state_dict(), strict=True, assign=True)
-    x = torch.randn(2, 3, 80, 64, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        y, expected = ours(x), theirs(x)
-    assert expected.std() > 1e-2
-    assert (y - expected).abs().max() <= 1e-5 * expected.abs().max()
-
-
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1", "alexnet"])
-def test_the_first_weights_are_spread_as_torchvisions(models: ModuleType, name: str) -> None:
-    ours, theirs = create_model(name).state_dict(), getattr(models, name)(weights=None).state_dict()
+def test_the_first_weights_are_spread_as_torchvisions(name: str) -> None:
+    theirs = getattr(independent("torchvision.models"), name)(weights=None).state_dict()
+    ours = create_model(name).state_dict()
     for key, tensor in theirs.items():
         if tensor.numel() > 10_000:
             assert ours[key].std().item() == pytest.approx(tensor.std().item(), rel=0.05), key
         else:
             assert (ours[key].abs().max() > 0) == (tensor.abs().max() > 0), key
+
+
+def lenet5(w: Weights, x: Tensor) -> Tensor:
+    """Table of the first deck: 6 and 16 maps, averages of 2×2, 120 and 84 units, a tanh behind each."""
+    for name in ("C1", "C3"):
+        x = F.avg_pool2d(F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"]).tanh(), 2).tanh()
+    x = F.conv2d(x, w["C5.weight"], w["C5.bias"]).tanh().flatten(1)
+    return dense(w, "output", dense(w, "F6", x).tanh())
+
+
+def mnist_convnet(w: Weights, x: Tensor) -> Tensor:
+    for name in ("conv1", "conv2"):
+        x = F.max_pool2d(F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"]).relu(), 2)
+    x = F.conv2d(x, w["conv3.weight"], w["conv3.bias"]).relu().flatten(1)
+    return dense(w, "dense2", dense(w, "dense1", x).relu())
+
+
+def cats_dogs(w: Weights, x: Tensor) -> Tensor:
+    for name in ("conv1", "conv2", "conv3", "conv4"):
+        x = F.max_pool2d(F.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"]).relu(), 2)
+    return dense(w, "dense2", dense(w, "dense1", x.flatten(1)).relu())
+
+
+def dense(w: Weights, name: str, x: Tensor) -> Tensor:
+    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+
+WRITTEN_OUT = {"lenet5": lenet5, "deck_mnist_convnet": mnist_convnet, "deck_cats_dogs": cats_dogs}
+
+
+@pytest.mark.parametrize(("name", "written_out"), WRITTEN_OUT.items())
+def test_logits_are_those_of_the_network_written_out(
+    name: str, written_out: Callable[[Weights, Tensor], Tensor]
+) -> None:
+    images = patches(6, *entry(name).input, seed=4).double()
+    ours = calibrate(create_model(name, num_classes=10).double(), images)
+    weights = ours.state_dict()
+    assert difference(ours, lambda x: written_out(weights, x), images[:2]) < 1e-12

@@ -1,162 +1,72 @@
-"""The Inception family against torchvision, timm and pytorchcv: from the same weights the same logits.
+"""The Inception family: auxiliary heads as torchvision has them, Inception-ResNet v1 as pytorchcv, GoogLeNet by hand.
 
-Needs `pip install --no-deps torchvision==0.28.0 timm==1.0.31 pytorchcv==0.0.74`; no compiled operators are used.
+Needs `make oracles` and, for v1, pytorchcv 0.0.74. The others are compared in test_oracle_logits.
 """
 
-import importlib
-import sys
-from collections.abc import Callable
-from functools import partial
-from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from striate.models.googlenet import GoogLeNetOutputs, googlenet
-from striate.models.inception_v3 import InceptionOutputs, inception_v3
+from striate.models.googlenet import GoogLeNetOutputs
+from striate.models.inception_v3 import InceptionOutputs
 from striate.models.registry import create_model
-
-pytestmark = pytest.mark.oracle
-
-
-def oracle(name: str) -> ModuleType:
-    if not {"torchvision", "timm"} & sys.modules.keys():
-        library = torch.library.Library("torchvision", "DEF")  # operators that torchvision looks for when imported
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        globals()["_library"] = library  # they are gone with it
-    pytest.importorskip(name.partition(".")[0], reason=f"needs {name}, without its dependencies")
-    return importlib.import_module(name)
+from tests.models.oracles import TOLERANCE, as_they_run, build, by_name, calibrate, difference, independent, patches
 
 
-def torchvision(name: str, **arguments: object) -> nn.Module:
-    model: nn.Module = getattr(oracle("torchvision.models"), name)(weights=None, init_weights=False, **arguments)
+def untrained(name: str) -> nn.Module:
+    """torchvision's network with its auxiliary heads."""
+    model: nn.Module = getattr(independent("torchvision.models"), name)(weights=None, init_weights=False)
     return model
 
 
-def timm(name: str) -> nn.Module:
-    model: nn.Module = oracle("timm").create_model(name)
+def without_dropout(model: nn.Module) -> nn.Module:
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
     return model
 
 
-def pytorchcv(name: str) -> nn.Module:
-    model: nn.Module = oracle("pytorchcv.model_provider").get_model(name)
-    return model
-
-
-def randomise(model: nn.Module) -> None:
-    """Norms that have seen something, and weights with which values stay of the order of one."""
-    generator = torch.Generator().manual_seed(7)
+def expect_same_outputs(ours: nn.Module, theirs: nn.Module, images: Tensor, kind: Any) -> None:
+    """In training: logits, and those of the auxiliary heads."""
     with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2, generator=generator)
-            elif tensor.is_floating_point() and tensor.ndim < 2:
-                tensor.uniform_(-0.5, 0.5, generator=generator)
-                if "bias" not in name and "mean" not in name:
-                    tensor.add_(1)
-            elif tensor.is_floating_point():
-                tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=generator)
-
-
-def difference(ours: Tensor, theirs: Tensor) -> float:
-    """Relative to the largest logit; which differ from class to class."""
-    assert theirs.std() > 0.01 * theirs.abs().max() > 0
-    found = (ours - theirs).abs().max() / theirs.abs().max()
-    print(f"relative difference {found:.1e}")
-    return float(found)
-
-
-def batch(height: int, wider: int = 7) -> Tensor:
-    return torch.randn(2, 3, height, height + wider, generator=torch.Generator().manual_seed(1))
-
-
-BY_NAME: list[tuple[str, Callable[[], nn.Module], int]] = [
-    ("inception_v3", partial(torchvision, "inception_v3", aux_logits=False), 75),
-    ("googlenet_bn", partial(torchvision, "googlenet", aux_logits=False), 64),
-    ("inception_v4", partial(timm, "inception_v4"), 75),
-    ("inception_resnet_v2", partial(timm, "inception_resnet_v2"), 75),
-    ("xception", partial(timm, "legacy_xception"), 71),
-]
-
-
-@pytest.mark.parametrize(("name", "build", "side"), BY_NAME, ids=[row[0] for row in BY_NAME])
-def test_published_names_load_and_give_the_same_logits(name: str, build: Callable[[], nn.Module], side: int) -> None:
-    theirs, ours = build().eval(), create_model(name).eval()
-    randomise(theirs)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    with torch.no_grad():
-        assert difference(ours(batch(side)), theirs(batch(side))) < 1e-5
-
-
-def test_inception_v3_has_torchvisions_auxiliary_head() -> None:
-    theirs, ours = torchvision("inception_v3", aux_logits=True), inception_v3(1000, 3, aux=True)
-    randomise(theirs)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    assert sum(p.numel() for p in ours.parameters()) == 27_161_264
-    x = torch.randn(2, 3, 299, 299, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        torch.manual_seed(0)  # of the dropout
-        a = ours.train()(x)
-        torch.manual_seed(0)
-        b = theirs.train()(x)
-        assert isinstance(a, InceptionOutputs)
-        assert a._fields == b._fields
-        assert difference(a.aux_logits, b.aux_logits) < 1e-5
-        assert ours.eval()(x[:1]).shape == (1, 1000)
-
-
-def test_googlenet_bn_has_torchvisions_auxiliary_heads() -> None:
-    theirs, ours = torchvision("googlenet", aux_logits=True), googlenet(True, 1000, 3, aux=True)
-    randomise(theirs)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    assert sum(p.numel() for p in ours.parameters()) == 13_004_888
-    for model in (theirs, ours):
-        for layer in model.train().modules():
-            if isinstance(layer, nn.Dropout):
-                layer.p = 0.0
-    with torch.no_grad():
-        a, b = ours(batch(112)), theirs(batch(112))
-    assert isinstance(a, GoogLeNetOutputs)
+        a, b = (without_dropout(model).train()(images) for model in (ours, theirs))
+    assert isinstance(a, kind)
     assert a._fields == b._fields
     for mine, other in zip(a, b, strict=True):
-        assert difference(mine, other) < 1e-5
+        assert difference(lambda _, y=mine: y, lambda _, y=other: y, images) < TOLERANCE
 
 
-def leaves(model: nn.Module, x: Tensor) -> list[nn.Module]:
-    """Layers with weights in the order in which they run."""
-    ran: list[nn.Module] = []
-    hooks = [
-        layer.register_forward_pre_hook(lambda layer, _: ran.append(layer))
-        for layer in model.modules()
-        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.BatchNorm1d | nn.Linear)
-    ]
-    with torch.no_grad():
-        model(x)
-    for hook in hooks:
-        hook.remove()
-    return ran
+@pytest.mark.oracle
+def test_inception_v3_has_torchvisions_auxiliary_head() -> None:
+    images = patches(4, 3, 299, 299, seed=4)
+    theirs, ours = (
+        calibrate(untrained("inception_v3").train(), images, aside=True),
+        create_model("inception_v3", aux=True),
+    )
+    by_name(ours, theirs)
+    assert sum(p.numel() for p in ours.parameters()) == 27_161_264
+    expect_same_outputs(ours, theirs, images, InceptionOutputs)
+    assert ours.eval()(images[:1]).shape == (1, 1000)
 
 
-BY_ORDER = [
-    ("bn_inception", partial(pytorchcv, "bninception"), 224),  # they average over windows of a fixed size
-    ("inception_resnet_v1", partial(pytorchcv, "inceptionresnetv1"), 299),
-]
+@pytest.mark.oracle
+def test_googlenet_bn_has_torchvisions_auxiliary_heads() -> None:
+    images = patches(6, 3, 112, 119, seed=4)
+    theirs, ours = calibrate(untrained("googlenet"), images, aside=True), create_model("googlenet_bn", aux=True)
+    by_name(ours, theirs)
+    assert sum(p.numel() for p in ours.parameters()) == 13_004_888
+    expect_same_outputs(ours, theirs, images, GoogLeNetOutputs)
 
 
-@pytest.mark.parametrize(("name", "build", "side"), BY_ORDER, ids=[row[0] for row in BY_ORDER])
-def test_weights_copied_in_order_of_execution_give_the_same_logits(
-    name: str, build: Callable[[], nn.Module], side: int
-) -> None:
-    theirs, ours = build().eval(), create_model(name).eval()
-    randomise(theirs)
-    x = batch(side, wider=0)
-    for mine, other in zip(leaves(ours, x), leaves(theirs, x), strict=True):
-        mine.load_state_dict(other.state_dict(), strict=True)
-    with torch.no_grad():
-        assert difference(ours(x), theirs(x)) < 1e-5
+@pytest.mark.oracle
+def test_inception_resnet_v1_is_pytorchcvs() -> None:
+    images = patches(4, 3, 299, 299, seed=4)  # they average over windows of a fixed size
+    theirs, ours = calibrate(build("pytorchcv:inceptionresnetv1"), images), create_model("inception_resnet_v1").eval()
+    as_they_run(ours, theirs, images[:1])
+    assert difference(ours, theirs, images[:2]) < TOLERANCE
 
 
 def googlenet_written_out(w: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,17 +109,14 @@ def googlenet_written_out(w: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tens
 
 
 def test_googlenet_is_the_network_written_out() -> None:
-    model, alone = create_model("googlenet_aux"), create_model("googlenet").eval()
-    randomise(model)
-    for layer in model.modules():
-        if isinstance(layer, nn.Dropout):
-            layer.p = 0.0
+    images = patches(4, 3, 224, 224, seed=4)
+    model, alone = calibrate(create_model("googlenet_aux"), images, aside=True), create_model("googlenet").eval()
     w = model.state_dict()
     alone.load_state_dict({key: tensor for key, tensor in w.items() if not key.startswith("aux")}, strict=True)
-    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    x = images[:2]
     with torch.no_grad():
-        expected, outputs = googlenet_written_out(w, x), model.train()(x)
-        for mine, other in zip(outputs, expected, strict=True):
-            assert difference(mine, other) < 1e-5
-        assert difference(model.eval()(x), expected[0]) < 1e-5
-        assert difference(alone(x), expected[0]) < 1e-5
+        expected, outputs = googlenet_written_out(w, x), without_dropout(model).train()(x)
+    for mine, other in zip(outputs, expected, strict=True):
+        assert difference(lambda _, y=mine: y, lambda _, y=other: y, x) < TOLERANCE
+    assert difference(model.eval(), lambda _: expected[0], x) < TOLERANCE
+    assert difference(alone, lambda _: expected[0], x) < TOLERANCE

@@ -1,47 +1,15 @@
-"""NASNet-A against timm: the same names, and from the same weights the same logits.
+"""The mobile NASNet-A against a network put together of timm's cells; timm itself has the large one only."""
 
-Needs `pip install --no-deps torchvision==0.28.0 timm==1.0.31`; no compiled operators are used. timm has the large
-network only; the mobile one is put together here, of timm's cells.
-"""
-
-import importlib
-import sys
 from types import ModuleType
 
 import pytest
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.models.registry import create_model
+from tests.models.oracles import TOLERANCE, by_name, calibrate, difference, independent, patches
 
 pytestmark = pytest.mark.oracle
-
-
-@pytest.fixture(scope="module")
-def timm() -> ModuleType:
-    if not {"torchvision", "timm"} & sys.modules.keys():
-        library = torch.library.Library("torchvision", "DEF")  # operators that torchvision looks for when imported
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        globals()["_library"] = library  # they are gone with it
-    pytest.importorskip("timm", reason="needs timm and torchvision, without their dependencies")
-    return importlib.import_module("timm.models.nasnet")
-
-
-def randomise(model: nn.Module) -> None:
-    """Norms that have seen something, and weights with which values stay of the order of one."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2, generator=generator)
-            elif tensor.is_floating_point() and tensor.ndim < 2:
-                tensor.uniform_(-0.5, 0.5, generator=generator)
-                if "bias" not in name and "mean" not in name:
-                    tensor.add_(1)
-            elif tensor.is_floating_point():
-                tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=generator)
 
 
 class Mobile(nn.Module):
@@ -83,17 +51,10 @@ class Mobile(nn.Module):
         return self.last_linear(functional.relu(x).mean(dim=(2, 3)))
 
 
-@pytest.mark.parametrize(("height", "width"), [(33, 42), (64, 97)])
-@pytest.mark.parametrize("name", ["nasnet_a_mobile", "nasnet_a_large"])
-def test_published_names_load_and_give_the_same_logits(timm: ModuleType, name: str, height: int, width: int) -> None:
-    theirs = (Mobile(timm) if name == "nasnet_a_mobile" else timm.nasnetalarge(pretrained=False)).eval()
-    ours = create_model(name).eval()
-    randomise(theirs)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        expected = theirs(x)
-        assert expected.std() > 0.01 * expected.abs().max() > 0
-        found = (ours(x) - expected).abs().max() / expected.abs().max()
-    print(f"relative difference {found:.1e}")
-    assert found < 1e-5
+@pytest.mark.parametrize(("height", "width"), [(65, 74), (64, 97)])
+def test_published_names_load_and_give_the_same_logits(height: int, width: int) -> None:
+    independent("torchvision")  # before timm, which imports it
+    images, ours = patches(6, 3, height, width, seed=4), create_model("nasnet_a_mobile").eval()
+    theirs = calibrate(Mobile(independent("timm.models.nasnet")), images)
+    by_name(ours, theirs)
+    assert difference(ours, theirs, images[:2]) < TOLERANCE

@@ -1,5 +1,7 @@
 """Shapes of results without numbers, against what torch's own meta device answers."""
 
+import subprocess
+import sys
 from typing import Any
 
 import hypothesis.strategies as st
@@ -101,6 +103,68 @@ def test_every_rule_answers_as_torch_does(call: tuple[Any, tuple[Any, ...]]) -> 
     operation, args = call
     assert operation.overloadpacket in _RULES
     assert outcome(perform, operation, args, {}) == outcome(operation, *args)
+
+
+X, G = meta(2, 4, 6, 5), meta(2, 8, 6, 5)
+FIXED = [
+    (aten.constant_pad_nd.default, (X, [1, 2, 0, -1])),
+    (aten.constant_pad_nd.default, (X, [0, 0, 1, 1, 2, 0], 1.0)),
+    (aten.pow.Tensor_Scalar, (X, 0.75)),
+    (aten.ge.Scalar, (X, 0.5)),
+    (aten.neg.default, (X,)),
+    (aten.sqrt.default, (X,)),
+    (aten.mul_.Tensor, (X, meta(5))),
+    (aten.div_.Scalar, (X, 2.0)),
+    (aten.add_.Tensor, (X, X)),
+    (aten.slice_backward.default, (meta(2, 4, 2, 5), [2, 4, 6, 5], 2, 1, 3, 1)),
+    *(
+        (aten.convolution_backward.default,
+         (G, X, meta(8, 4, 3, 3), bias, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask))
+        for bias, mask in (([8], [True, True, True]), (None, [True, True, False]), ([8], [False, True, True]))
+    ),
+    *(
+        (aten.native_batch_norm_backward.default,
+         (X, X, meta(4), meta(4), meta(4), meta(4), meta(4), True, 1e-5, mask))
+        for mask in ([True, True, True], [True, False, False])
+    ),
+    (aten.max_pool2d_with_indices_backward.default,
+     (meta(2, 4, 3, 2), X, [2, 2], [2, 2], [0, 0], [1, 1], False, meta(2, 4, 3, 2, dtype=torch.int64))),
+    (aten.avg_pool2d_backward.default, (meta(2, 4, 3, 2), X, [2, 2], [2, 2], [0, 0], False, True, None)),
+    (aten._adaptive_avg_pool2d_backward.default, (meta(2, 4, 1, 1), X)),
+    (aten.threshold_backward.default, (X, X, 0)),
+    (aten.hardtanh_backward.default, (X, X, 0.0, 6.0)),
+    (aten.silu_backward.default, (X, X)),
+    (aten.sigmoid_backward.default, (X, X)),
+    (aten.tanh_backward.default, (X, X)),
+    (aten.hardswish_backward.default, (X, X)),
+    (aten.logit_backward.default, (X, X, 1e-6)),
+    (aten._softmax_backward_data.default, (X, X, -1, torch.float32)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operation", "args"), FIXED, ids=[str(operation) for operation, _ in FIXED])
+def test_what_a_training_step_asks_for_is_answered_as_torch_does(operation: Any, args: tuple[Any, ...]) -> None:
+    assert operation.overloadpacket in _RULES
+
+    def shapes(y: Any) -> list[Any]:
+        parts = y if isinstance(y, tuple) else (y,)
+        return [part if part is None else (tuple(part.shape), part.dtype) for part in parts]
+
+    assert shapes(perform(operation, args, {})) == shapes(operation(*args))
+
+
+@pytest.mark.slow
+def test_a_table_with_memory_does_without_torchs_compiler() -> None:
+    """Loading it takes longer than the table; models with dropout, response norms, gates and capsules, too."""
+    code = """
+import sys
+from striate.look.summary import summarise
+for name in ("alexnet_2gpu", "efficientnet_b0", "capsnet_mnist", "lenet5_1998", "nasnet_a_mobile"):
+    summarise(name, batch=2).text()
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_tensors_with_numbers_are_computed() -> None:

@@ -1,21 +1,17 @@
-"""Against torchvision: the same names, and from the same weights the same logits.
+"""Against torchvision: the spread of the first weights, and costs of models that were not built for Striate.
 
-Needs `pip install --no-deps torchvision==0.28.0`; its compiled operators are not used.
+Needs `make oracles`. Names and logits are compared in test_oracle_logits.
 """
-
-import sys
-from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.models.cost import cost
 from striate.models.registry import create_model
+from tests.models.oracles import independent
 
 pytestmark = pytest.mark.oracle
-RESNETS = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 # One of each kind that the lectures name, and some that are wired in ways that Striate has not.
 STRANGERS = [
     "alexnet", "vgg11_bn", "squeezenet1_1", "densenet121", "googlenet", "inception_v3", "mobilenet_v2",
@@ -24,41 +20,14 @@ STRANGERS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def models() -> ModuleType:
-    if "torchvision" not in sys.modules:
-        library = torch.library.Library("torchvision", "DEF")  # operators that torchvision looks for when imported
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        globals()["_library"] = library  # they are gone with it
-    return pytest.importorskip("torchvision.models", reason="needs torchvision, without its dependencies")
-
-
-def give_random_weights(model: nn.Module) -> None:
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2, generator=generator)
-            elif tensor.is_floating_point() and tensor.ndim < 2:
-                tensor.uniform_(-0.5, 0.5, generator=generator)
-
-
-@pytest.mark.parametrize("name", RESNETS)
-def test_names_and_logits_are_torchvisions(models: ModuleType, name: str) -> None:
-    torch.manual_seed(0)
-    theirs, ours = getattr(models, name)(weights=None).eval(), create_model(name).eval()
-    give_random_weights(theirs)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    x = torch.randn(2, 3, 96, 80)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+def theirs_untrained(name: str) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = getattr(independent("torchvision.models"), name)(weights=None).state_dict()
+    return weights
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_the_first_weights_are_spread_as_torchvisions(models: ModuleType, name: str) -> None:
-    ours, theirs = create_model(name).state_dict(), getattr(models, name)(weights=None).state_dict()
+def test_the_first_weights_are_spread_as_torchvisions(name: str) -> None:
+    ours, theirs = create_model(name).state_dict(), theirs_untrained(name)
     for key, tensor in theirs.items():
         if tensor.numel() > 10_000:
             assert ours[key].std().item() == pytest.approx(tensor.std().item(), rel=0.05), key
@@ -67,8 +36,8 @@ def test_the_first_weights_are_spread_as_torchvisions(models: ModuleType, name: 
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_costs_are_known_for_models_that_were_not_built_for_it(models: ModuleType, name: str) -> None:
-    model = getattr(models, name)(
+def test_costs_are_known_for_models_that_were_not_built_for_it(name: str) -> None:
+    model = getattr(independent("torchvision.models"), name)(
         weights=None, **({"aux_logits": False} if name in ("googlenet", "inception_v3") else {})
     )
     side = {"inception_v3": 299}.get(name, 224)

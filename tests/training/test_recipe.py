@@ -51,6 +51,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ema": share,
     "precision": st.sampled_from(["auto", "float32", "bf16"]),
     "channels_last": auto | st.booleans(),
+    "engine": st.sampled_from(["torch", "by-hand"]),
 }
 
 
@@ -124,6 +125,7 @@ WRONG: dict[str, list[Any]] = {
     "ema": [1, -0.1, math.nan],
     "precision": ["fp16", "float64", 32],
     "channels_last": ["yes", 1, 0, None],
+    "engine": ["numpy", "by_hand", 1, None],
 }
 
 

@@ -20,6 +20,8 @@ from striate.errors import ShapeError, UsageError
 from striate.look.score import logits, on_device_of
 from striate.run.inference import evaluating, probabilities
 
+LEAST = 0.05  # probability below which a curve of it says nothing
+
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
@@ -35,7 +37,11 @@ class Faithfulness:
         return {name: torch.trapezoid(curve, dx=1 / (curve.shape[1] - 1)) for name, curve in vars(self).items()}
 
     def warning(self) -> str | None:
-        """What to say of maps that find no more than chance; None where they do."""
+        """What to say of maps that find no more than chance, or of a class that is never probable; else None."""
+        if max(float(curve.max()) for curve in vars(self).values()) < LEAST:
+            return (
+                "deletion and insertion tell nothing here: the class never gets a probability of 5 % from the network"
+            )
         mean = {name: float(area.mean()) for name, area in self.areas().items()}
         if mean["insertion"] > mean["insertion_by_chance"] or mean["deletion"] < mean["deletion_by_chance"]:
             return None

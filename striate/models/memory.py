@@ -23,7 +23,7 @@ from striate.models.skeleton import images
 
 aten = torch.ops.aten
 BLOCK = 16  # channels that lie side by side in the copies
-FEW = 16  # images from which on torch leaves 1×1 convolutions to oneDNN, too
+FEW = 16  # images from which on one thread, too, leaves 1×1 convolutions to oneDNN
 WORKSPACE = -2  # their serial number in the ledger
 STATES = {"sgd": 1, "rmsprop": 1, "adam": 2, "adamw": 2}  # numbers kept for each weight; SGD with momentum
 
@@ -133,9 +133,9 @@ def _copies(operation: Any, a: dict[str, Any], y: Any) -> tuple[int, int]:
 
 
 def _one_product(a: dict[str, Any]) -> bool:
-    """True where torch multiplies matrices: a filter sees one position, and there are few images."""
+    """True where torch multiplies matrices: a filter sees one position, there are few images, and one thread."""
     single: bool = prod(a["weight"].shape[2:]) == prod(a["stride"]) == a["groups"] == 1
-    return single and len(a["input"]) < FEW
+    return single and len(a["input"]) < FEW and torch.get_num_threads() == 1
 
 
 def _blocked(x: Tensor) -> int:

@@ -6,9 +6,10 @@ A cell reads two earlier states, h (the last) and p (the one before), and makes 
 Differs: no scheduled drop path and no auxiliary head. Windows that halve are padded as in TensorFlow, at the far end
 first; `tensorflow=True` is for Keras' weights, whose largest of a window may be a zero of the padding. Names are
 timm's; its weights load (`nasnet_a_large`).
-`nasnet_cifar` is the form for CIFAR-10, 3.3 million parameters as printed. NASNet-B and C (5.3 million parameters and
-488 million multiply-adds, 4.9 and 558, in table 3) are not here: their cells are drawings in the appendix that no text,
-table or published code spells out, and a guess at a cell found by search would be another network.
+`nasnet_a_cifar` is the form for CIFAR-10 (6 @ 768), 3.3 million parameters as printed. NASNet-B and C (5.3 million
+parameters and 488 million multiply-adds, 4.9 and 558, in table 3) are not here: their cells are drawings in the
+appendix that no text, table or published code spells out, and a guess at a cell that was found by search
+would be another network.
 First weights: normal, deviation 0.1, as for Inception v3; the paper gives none.
 """
 
@@ -141,18 +142,22 @@ def nasnet(
                                "conv_1x1", "x", stem, ("x",)), "conv0"),
         cell_stem_1=(reduction(c // 2, dict(conv_1x1=(fit(c, c // 2), "x")) | fit_halved("before", stem, c // 2),
                                "conv_1x1", "final_path_bn"), "cell_stem_0", "conv0"))  # fmt: skip
-    net = stack(n, c, steps, {"cell_stem_0": c, "cell_stem_1": 2 * c}, around, num_classes)
+    return padded(stack(n, c, steps, {"cell_stem_0": c, "cell_stem_1": 2 * c}, around, num_classes), tensorflow)
+
+
+def nasnet_cifar(n: int, last: int, num_classes: int, in_chans: int, *, tensorflow: bool = False) -> Graph:
+    """NASNet-A (n @ last) for CIFAR-10.  (N, 3, H, W) -> (N, 10) logits.  H and W are halved twice."""
+    c = last // 24
+    steps: Steps = dict(conv0=(Chain(conv=conv(in_chans, 3 * c, 3), bn=norm(3 * c, 0.001)), "images"))
+    return padded(stack(n, c, steps, {"conv0": 3 * c}, False, num_classes), tensorflow)
+
+
+def padded(net: Graph, tensorflow: bool) -> Graph:
+    """Whether a zero of the padding can be the largest of a window."""
     for layer in net.modules():
         if isinstance(layer, SameMaxPool2d):
             layer.padded_with = 0.0 if tensorflow else -inf
     return net
-
-
-def nasnet_cifar(n: int, last: int, num_classes: int, in_chans: int) -> Graph:
-    """NASNet-A (n @ last) for CIFAR-10.  (N, 3, H, W) -> (N, 10) logits.  H and W are halved twice."""
-    c = last // 24
-    steps: Steps = dict(conv0=(Chain(conv=conv(in_chans, 3 * c, 3), bn=norm(3 * c, 0.001)), "images"))
-    return stack(n, c, steps, {"conv0": 3 * c}, False, num_classes)
 
 
 for name, n, last, stem, around, side, aliases in [  # the paper's tables 2 and 3
@@ -163,3 +168,7 @@ for name, n, last, stem, around, side, aliases in [  # the paper's tables 2 and 
         about="Cells that were found by search on small images, and stacked for large ones.",
         input=(3, side, side), classes=1000, head="last_linear", stem="conv0.conv", look="act",
         smallest=3, aliases=aliases))  # fmt: skip
+
+register(Entry("nasnet_a_cifar", partial(nasnet_cifar, 6, 768), year=2017, paper="arXiv:1707.07012",  # table 1
+    about="The network of the search itself: its cells, six times in each of three stages.",
+    input=(3, 32, 32), classes=10, head="last_linear", stem="conv0.conv", look="act", smallest=1))  # fmt: skip

@@ -67,6 +67,13 @@ def test_a_flat_map_is_chance(reader: nn.Sequential) -> None:
     assert found.warning() is not None
 
 
+def test_a_class_that_is_never_probable_is_not_judged() -> None:
+    x, target = torch.full((1, 1, 8, 8), 0.01), torch.tensor([1])
+    warning = faithfulness(Counts(), x, 2, target, left(1), steps=4).warning()
+    assert warning is not None
+    assert "tell nothing here" in warning
+
+
 def test_maps_of_another_size_and_senseless_steps_are_refused(reader: nn.Sequential) -> None:
     x, y, _ = planted(2, seed=4)
     with pytest.raises(ShapeError, match=r"maps of shape \(2, 7, 7\)"):

@@ -15,11 +15,12 @@ CLASS_MAPS = ("squeezenet", "nin")  # declare their features; the last maps are 
 
 def settle(model: nn.Module, x: Tensor) -> None:
     """Give the norms the statistics of some images: without them 1,200 layers of an untrained network overflow."""
+    model.eval()
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.momentum = 1.0
+            part.train().momentum = 1.0
     with torch.no_grad():
-        model.train()(x)
+        model(x)
     model.eval()
 
 

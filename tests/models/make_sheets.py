@@ -27,7 +27,8 @@ PRINTED = {
     "svhn_err": "SVHN error, %", "mnist_err": "MNIST error, %", "test_error_mnist": "MNIST error, %",
 }  # fmt: skip
 # Models that the facts do not list: the architecture whose paper is theirs, too; none of its figures is about them.
-PAPER_OF = {"*.paper": "", "cifar_plain*": "cifar_resnet20", "plain*": "resnet18", "cifar_densenet_bc*": "densenet121"}
+PAPER_OF = {"*.paper": "", "cifar_plain*": "cifar_resnet20", "plain*": "resnet18", "cifar_densenet_bc*": "densenet121",
+            "nasnet_a_cifar": "nasnet_a_large"}  # fmt: skip
 # Figures of models that the facts list only in passing: with the table, and the claim that gives them.
 BY_HAND = {
     "plain18": ("Table 2", {"top-1 error, %": "27.94 (10-crop)"}),

@@ -80,7 +80,7 @@ def augmentations() -> str:
 
 def models() -> str:
     """The architectures by year, and where each one's page is."""
-    from striate.look.zoo import models_table
+    from striate.look.costs.zoo import models_table
 
     listing = "\n".join(f"zoo/{family}" for family in families())
     head = "# Models\n\nBy year, with what is new in each. The pages have fact sheets, drawings, layer tables.\n\n"
@@ -111,9 +111,9 @@ def families() -> dict[str, list[str]]:
 
 def one_model(name: str, folder: Path) -> str:
     """Fact sheet, drawing (a file beside the page) and layer table of a model."""
-    from striate.look.diagram import diagram
-    from striate.look.summary import summarise
-    from striate.look.zoo import facts
+    from striate.look.costs.summary import summarise
+    from striate.look.costs.zoo import facts
+    from striate.look.diagrams.diagram import diagram
 
     found, known = summarise(name), facts(name)
     (folder / f"{name}.svg").write_text(diagram(found).svg(), encoding="utf-8")

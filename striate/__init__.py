@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from striate.data.preprocess import Preprocess as Preprocess
     from striate.data.sources import open_dataset as open_dataset
     from striate.evaluation.job import evaluate as evaluate
-    from striate.look.by_hand import by_hand as by_hand
-    from striate.look.summary import summary as summary
+    from striate.look.by_hand.engine import by_hand as by_hand
+    from striate.look.costs.summary import summary as summary
     from striate.models.registry import create_model as create_model
     from striate.models.registry import list_models as list_models
     from striate.models.replace import replace_head as replace_head
@@ -34,8 +34,8 @@ _HOME = {
     "Preprocess": "data.preprocess",
     "open_dataset": "data.sources",
     "evaluate": "evaluation.job",
-    "by_hand": "look.by_hand",
-    "summary": "look.summary",
+    "by_hand": "look.by_hand.engine",
+    "summary": "look.costs.summary",
     "create_model": "models.registry",
     "list_models": "models.registry",
     "replace_head": "models.replace",

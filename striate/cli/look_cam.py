@@ -71,7 +71,7 @@ def _explain(
     from striate import durable
     from striate.cli.downloads import download_bars
     from striate.data.decode import read_image
-    from striate.look.explained import explain
+    from striate.look.explain.explained import explain
     from striate.models.registry import entry
     from striate.run.classifier import load
     from striate.run.folder import Run
@@ -90,7 +90,7 @@ def _explain(
     pixels = {str(path): read_image(path, background=background).pixels for path in images}
     found = explain(classifier, pixels, method, model=name, layer=layer, about=about, share=share, check=check)
     if out is not None:
-        from striate.look.explained_picture import draw_explained, png
+        from striate.look.explain.picture import draw_explained, png
 
         durable.write_bytes(out, png(draw_explained(found, who)))
     if as_json:

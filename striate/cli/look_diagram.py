@@ -19,8 +19,8 @@ def look_diagram(
     ] = None,
 ) -> None:
     """Draw a network: its layers as boxes with shapes and parameters, repeated blocks once."""
-    from striate.look.diagram import diagram
-    from striate.look.summary import summarise
+    from striate.look.costs.summary import summarise
+    from striate.look.diagrams.diagram import diagram
 
     form = picture_form(out)
     picture = diagram(summarise(model, size=size))

@@ -41,7 +41,7 @@ def look_unit(
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; it can be .png")
     from striate.data.decode import read_image
-    from striate.look.unit import unit
+    from striate.look.units.unit import unit
     from striate.run.classifier import load
 
     classifier = load(run, weights=weights)
@@ -52,7 +52,7 @@ def look_unit(
     )
     typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text(most))
     if out is not None:
-        from striate.look.unit_picture import draw_unit, png
+        from striate.look.units.picture import draw_unit, png
 
         picture = preprocess.pixels(source).transpose(1, 2, 0)[:, :, :: -1 if preprocess.order == "bgr" else 1]
         durable.write_bytes(out, png(draw_unit(found, picture, classifier.module.get_submodule(layer))))

@@ -19,7 +19,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """List the architectures, oldest first; or show the fact sheet of one."""
-    from striate.look.zoo import Facts, Zoo, facts, models_table
+    from striate.look.costs.zoo import Facts, Zoo, facts, models_table
     from striate.models.registry import list_models
 
     one = not set(pattern) & set("*?[") and len(list_models(pattern)) == 1
@@ -52,7 +52,7 @@ def summary(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as one page, too.")] = None,
 ) -> None:
     """Layer table: output shape, parameters, multiply-adds, activation memory, receptive field."""
-    from striate.look.summary import summarise
+    from striate.look.costs.summary import summarise
 
     if every and depth is not None:
         raise UsageError("--depth folds what --every unfolds; give one of them")
@@ -102,8 +102,8 @@ def compare(
 ) -> None:
     """Compare architectures by published accuracy, operations and parameters; every figure says whose it is."""
     from striate.cli.look_diagram import picture_form
-    from striate.look.compare import compare as compared
-    from striate.look.compare_picture import picture as drawn
+    from striate.look.costs.compare import compare as compared
+    from striate.look.costs.compare_picture import picture as drawn
 
     form = picture_form(picture) if picture else ""
     found = compared(*names, source=source)
@@ -111,7 +111,7 @@ def compare(
         image = drawn(found)
         durable.write_bytes(picture, image.png() if form == ".png" else image.svg().encode())
     if html:
-        from striate.look.compare_page import page
+        from striate.look.costs.compare_page import page
 
         durable.write_text(html, page(found))
     typer.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text(_width()))

@@ -11,7 +11,7 @@ from striate.errors import ShapeError
 from striate.evaluation.card import Example
 from striate.evaluation.pictures import as_seen, encoded, with_evidence
 from striate.evaluation.predictions import Predictions
-from striate.look.gradcam import gradcam, last_spatial_layer
+from striate.look.explain.gradcam import gradcam, last_spatial_layer
 
 
 def most_wrong(predictions: Predictions, count: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Pictures made of boxes, lines, circles and words: as SVG that follows light and dark, or as PNG.
 
 A picture is a list of marks in pixels, y downwards; each has a kind, whose colours stand in one table below. Nothing
-here knows of networks or accuracies: `look.diagram` and `look.compare` say what stands where.
+here knows of networks or accuracies: `diagrams` and `costs.compare` say what stands where.
 """
 
 import io

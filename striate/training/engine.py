@@ -34,6 +34,6 @@ def make_engine(
     """By hand or by torch, with the loss as `make_loss` has it."""
     if name == "torch":
         return Engine(nn.Module.__call__, make_loss(kind, classes, smoothing=smoothing, weights=weights))
-    from striate.look.by_hand_training import loss_by_hand, outputs_by_hand
+    from striate.look.by_hand.training import loss_by_hand, outputs_by_hand
 
     return Engine(outputs_by_hand, loss_by_hand(kind, classes, smoothing=smoothing, weights=weights))

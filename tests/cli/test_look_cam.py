@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from striate.cli.look_cam import CAM, PIXELS
-from striate.look.methods import ATTRIBUTION, CLASS_ACTIVATION
+from striate.look.explain.methods import ATTRIBUTION, CLASS_ACTIVATION
 from tests.cli.conftest import Command
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from striate.look.localise import Box
+from striate.look.explain.localise import Box
 
 SIDE, CLASSES, IMAGE = 12, 3, 32
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.errors import ShapeError, UnknownName, UsageError
-from striate.look.attribution import integrated_gradients, saliency
-from striate.look.gradcam import gradcam
-from striate.look.localise import enlarged
-from striate.look.methods import ATTRIBUTION, CLASS_ACTIVATION, Method
-from striate.look.occlusion import occlusion
-from striate.look.rectified import NONE, deconvolution, guided_backpropagation, guided_gradcam, reconstruct
+from striate.look.explain.attribution import integrated_gradients, saliency
+from striate.look.explain.gradcam import gradcam
+from striate.look.explain.localise import enlarged
+from striate.look.explain.methods import ATTRIBUTION, CLASS_ACTIVATION, Method
+from striate.look.explain.occlusion import occlusion
+from striate.look.explain.rectified import NONE, deconvolution, guided_backpropagation, guided_gradcam, reconstruct
 from tests.look.test_class_activation import state_of
 
 FORMS = ("layers", "in place", "used twice", "functions", "methods", "in-place functions")

@@ -33,9 +33,9 @@ from striate.blocks.wiring import (
 )  # fmt: skip
 from striate.data import idx
 from striate.errors import ShapeError, UnknownName, UsageError
-from striate.look.by_hand import ByHand, by_hand, capsnet_by_hand, hand_over
-from striate.look.by_hand_layers import LAYERS
-from striate.look.by_hand_wirings import WIRINGS
+from striate.look.by_hand.engine import ByHand, by_hand, capsnet_by_hand, hand_over
+from striate.look.by_hand.layers import LAYERS
+from striate.look.by_hand.wirings import WIRINGS
 from striate.math import average_pool, batch_norm, conv2d, max_pool, relu, routing
 from striate.models.capsnet import CapsNet, DigitCapsules, Presence, PrimaryCapsules, capsnet_loss
 from striate.models.inception_resnet import Scale

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ShapeError, UnknownName, UsageError
-from striate.look.at_layer import Evidence
-from striate.look.class_activation import cam, gradcam_plus_plus, layer_cam, score_cam
-from striate.look.gradcam import gradcam
-from striate.look.localise import enlarged, iou, locate, points_into
-from striate.look.methods import CLASS_ACTIVATION
-from striate.look.score import NOT_FINITE, PROBABILITIES
+from striate.look.explain.at_layer import Evidence
+from striate.look.explain.class_activation import cam, gradcam_plus_plus, layer_cam, score_cam
+from striate.look.explain.gradcam import gradcam
+from striate.look.explain.localise import enlarged, iou, locate, points_into
+from striate.look.explain.methods import CLASS_ACTIVATION
+from striate.look.explain.score import NOT_FINITE, PROBABILITIES
 from tests.look.planted import CLASSES, planted
 
 Maps = Callable[..., Evidence]

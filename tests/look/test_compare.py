@@ -6,9 +6,9 @@ import math
 import pytest
 
 from striate.errors import UnknownName, UsageError
-from striate.look.compare import PUBLISHERS, compare
-from striate.look.compare_page import page
-from striate.look.compare_picture import HIGH, LETTERS, WIDE, picture
+from striate.look.costs.compare import PUBLISHERS, compare
+from striate.look.costs.compare_page import page
+from striate.look.costs.compare_picture import HIGH, LETTERS, WIDE, picture
 from striate.look.draw import Circle, Words, width_of
 from striate.models.registry import list_models
 from striate.models.sheets import sheet

@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 import pytest
 from torch import nn
 
-from striate.look.anatomy import anatomy
-from striate.look.diagram import diagram, diagram_of
+from striate.look.costs.summary import Summary, summary
+from striate.look.diagrams.anatomy import anatomy
+from striate.look.diagrams.diagram import diagram, diagram_of
+from striate.look.diagrams.parts import Frame, Op, Part, Repeat, Web, parameters_of, words_of
 from striate.look.draw import Box, Picture, Words
-from striate.look.parts import Frame, Op, Part, Repeat, Web, parameters_of, words_of
-from striate.look.summary import Summary, summary
 from striate.models.registry import list_models
 
 FEW = ["lenet5_1998", "alexnet_2gpu", "googlenet_aux", "resnet152", "densenet121", "nasnet_a_mobile", "capsnet_mnist",

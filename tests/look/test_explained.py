@@ -11,9 +11,9 @@ from torch import nn
 
 from striate.data.preprocess import Preprocess
 from striate.errors import UnknownName, UsageError
-from striate.look.explained import NOTHING, Explained, explain, number_of
-from striate.look.explained_picture import draw_explained, over, png
-from striate.look.methods import ATTRIBUTION, CLASS_ACTIVATION, TITLES
+from striate.look.explain.explained import NOTHING, Explained, explain, number_of
+from striate.look.explain.methods import ATTRIBUTION, CLASS_ACTIVATION, TITLES
+from striate.look.explain.picture import draw_explained, over, png
 from striate.models.registry import create_model
 from striate.run.classifier import Classifier
 from tests.look.planted import planted

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ShapeError, UsageError
-from striate.look.faithful import faithfulness
-from striate.look.methods import Method
+from striate.look.explain.faithful import faithfulness
+from striate.look.explain.methods import Method
 from tests.look.planted import CLASSES, planted
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from striate.errors import ShapeError, UnknownName
-from striate.look.gradcam import Evidence, gradcam, last_spatial_layer
+from striate.look.explain.gradcam import Evidence, gradcam, last_spatial_layer
 
 
 def small(classes: int = 3, *, inplace: bool = False) -> nn.Sequential:

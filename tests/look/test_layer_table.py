@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from torch import nn
 
-from striate.look.layer_table import LONG, lines, text
-from striate.look.summary import Summary, summary
+from striate.look.costs.layer_table import LONG, lines, text
+from striate.look.costs.summary import Summary, summary
 
 NETS = {name: summary(name) for name in ("lenet5", "cifar_resnet20", "googlenet", "densenet121", "nasnet_a_mobile")}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from striate.errors import ShapeError, UsageError
-from striate.look.localise import Box, enlarged, iou, locate, points_into
+from striate.look.explain.localise import Box, enlarged, iou, locate, points_into
 
 maps = arrays(
     np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0.0, 0.2, 0.6, 1.0])

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.look.attribution import integrated_gradients, saliency
-from striate.look.gradcam import gradcam
-from striate.look.occlusion import occlusion
-from striate.look.rectified import deconvolution, guided_backpropagation
+from striate.look.explain.attribution import integrated_gradients, saliency
+from striate.look.explain.gradcam import gradcam
+from striate.look.explain.occlusion import occlusion
+from striate.look.explain.rectified import deconvolution, guided_backpropagation
 from striate.models.registry import create_model, entry
 
 pytestmark = pytest.mark.oracle

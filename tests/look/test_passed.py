@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from striate.look.passed import passed
-from striate.look.summary import summary
+from striate.look.costs.passed import passed
+from striate.look.costs.summary import summary
 from striate.models.registry import create_model
 
 

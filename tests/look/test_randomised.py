@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from striate.data.decode import read_image
 from striate.errors import ShapeError, UsageError
-from striate.look.methods import Method
-from striate.look.randomised import layers_with_weights, randomise, rank_correlation
+from striate.look.explain.methods import Method
+from striate.look.explain.randomised import layers_with_weights, randomise, rank_correlation
 from striate.run.classifier import load
 from tests.look.planted import CLASSES, planted
 from tests.look.test_class_activation import state_of

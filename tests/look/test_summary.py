@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from striate.errors import ArtefactError, ShapeError, UnknownName, UsageError
-from striate.look.summary import summarise, summary
+from striate.look.costs.summary import summarise, summary
 
 LENET = """\
 lenet5 (1998, doi:10.1109/5.726791), image 1×32×32

@@ -13,12 +13,12 @@ from striate.blocks.shortcuts import PaddedShortcut
 from striate.blocks.stochastic import StochasticDepth
 from striate.blocks.wiring import Add, Append, Branches, Chain, Concat, Gate, Graph, Residual, Split
 from striate.errors import ShapeError, UnknownName, UsageError
-from striate.look import unit_windows
-from striate.look.unit import unit
-from striate.look.unit_field import Box
-from striate.look.unit_pass import Operation, Pass, run
-from striate.look.unit_rules import JOINS, RULES, terms
-from striate.look.unit_terms import Terms
+from striate.look.units import windows as unit_windows
+from striate.look.units.field import Box
+from striate.look.units.recording import Operation, Pass, run
+from striate.look.units.rules import JOINS, RULES, terms
+from striate.look.units.terms import Terms
+from striate.look.units.unit import unit
 from striate.models.capsnet import DigitCapsules, Presence, PrimaryCapsules
 from striate.models.inception_resnet import Scale
 from striate.models.lenet_1998 import Pick, RadialBasis, ScaledTanh, SubSampling, SumPool

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from striate.errors import UnknownName
-from striate.look.zoo import facts, models_table
+from striate.look.costs.zoo import facts, models_table
 from striate.models.registry import entry, list_models
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.look.at_layer import last_spatial_layer
-from striate.look.gradcam import gradcam
+from striate.look.explain.at_layer import last_spatial_layer
+from striate.look.explain.gradcam import gradcam
 from striate.look.trace import trace
 from striate.models.registry import create_model, entry, list_models
 

@@ -158,7 +158,7 @@ def test_a_table_with_memory_does_without_torchs_compiler() -> None:
     """Loading it takes longer than the table; models with dropout, response norms, gates and capsules, too."""
     code = """
 import sys
-from striate.look.summary import summarise
+from striate.look.costs.summary import summarise
 for name in ("alexnet_2gpu", "efficientnet_b0", "capsnet_mnist", "lenet5_1998", "nasnet_a_mobile"):
     summarise(name, batch=2).text()
 assert "torch._dynamo" not in sys.modules

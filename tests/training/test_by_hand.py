@@ -14,7 +14,7 @@ from torch.nn import functional
 from striate.blocks.wiring import Chain
 from striate.data import idx
 from striate.errors import RecipeError, UnknownName
-from striate.look.by_hand_training import loss_by_hand, outputs_by_hand
+from striate.look.by_hand.training import loss_by_hand, outputs_by_hand
 from striate.math import conv2d
 from striate.models import registry
 from striate.models.registry import Entry, create_model, register

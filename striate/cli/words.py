@@ -20,6 +20,7 @@ class TrainingRequest:
 
 def training_request(data: str, model: str, changes: list[str], out: Path | None, resume: bool) -> TrainingRequest:
     """DATA may be a recipe file, or with --resume the folder of a run.  Raises: UsageError, RecipeError."""
+    from striate.data.sources import NAMES
     from striate.run.folder import CONFIG, RECIPE
     from striate.training.recipe import parse, read_settings
 
@@ -28,6 +29,8 @@ def training_request(data: str, model: str, changes: list[str], out: Path | None
     if place and place.suffix == ".toml":
         settings = read_settings(place)
         data = ""
+    elif data in NAMES and not resume:
+        pass  # a name stays a name, even beside a run that is called so
     elif place and place.is_dir() and ((place / RECIPE).is_file() or (place / CONFIG).is_file()):
         if not resume:
             raise UsageError(f"{place} is a run, not images; to go on with it: striate train {place} --resume")

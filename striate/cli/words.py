@@ -29,9 +29,12 @@ def training_request(data: str, model: str, changes: list[str], out: Path | None
     if place and place.suffix == ".toml":
         settings = read_settings(place)
         data = ""
-    elif data in NAMES and not resume:
-        pass  # a name stays a name, even beside a run that is called so
-    elif place and place.is_dir() and ((place / RECIPE).is_file() or (place / CONFIG).is_file()):
+    elif (
+        place
+        and (resume or data not in NAMES)  # a name stays a name, even beside a run that is called so
+        and place.is_dir()
+        and ((place / RECIPE).is_file() or (place / CONFIG).is_file())
+    ):
         if not resume:
             raise UsageError(f"{place} is a run, not images; to go on with it: striate train {place} --resume")
         if out is not None:

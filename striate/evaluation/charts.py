@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from math import ceil, floor
 
 from striate.evaluation.drawing import Scale, box, clip, dot, line, picture
-from striate.evaluation.markup import Markup, raw, tag
 from striate.evaluation.metrics import ClassScore, Share
 from striate.evaluation.words import interval, percent
+from striate.look.markup import Markup, raw, tag
 
 MARKS = 1200  # in the field of images; more images than that share marks
 

@@ -3,8 +3,8 @@
 from math import sqrt
 
 from striate.evaluation.drawing import box, clip, line, picture, text
-from striate.evaluation.markup import Markup, raw, tag
 from striate.evaluation.metrics import Confusion, Metrics
+from striate.look.markup import Markup, raw, tag
 
 MOST = 120  # classes that are drawn; of more, FOCUS are
 FOCUS = 40

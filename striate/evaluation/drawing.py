@@ -5,7 +5,7 @@ Every picture says in words what it shows (its `aria-label`), and each mark has 
 
 from dataclasses import dataclass
 
-from striate.evaluation.markup import Child, Markup, tag
+from striate.look.markup import Child, Markup, tag
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from striate.data.wording import plural
 from striate.evaluation import charts, confusion, plots
 from striate.evaluation.calibration import Bin
 from striate.evaluation.card import Card, Example
-from striate.evaluation.markup import Child, Markup, raw, tag
 from striate.evaluation.metrics import ClassScore, Confusion, Share
 from striate.evaluation.parts import folded, quoted, row, section, share, soft, table
 from striate.evaluation.words import brief, percent, points
+from striate.look.markup import Child, Markup, raw, tag
 
 PAIRS = 8  # confusions in words
 OPEN = 16  # classes that are shown at once; the others unfold

@@ -7,9 +7,9 @@ from typing import Any
 from striate.data.wording import plural
 from striate.evaluation import plots
 from striate.evaluation.card import Card, Facts
-from striate.evaluation.markup import Child, Markup, raw, tag
 from striate.evaluation.parts import facts, folded, plain, row, section, soft, table
 from striate.evaluation.words import brief, duration, large, listed, size
+from striate.look.markup import Child, Markup, raw, tag
 
 OPEN = 16  # classes whose images are counted in sight
 LOST = 200  # files left out that are listed

@@ -10,11 +10,11 @@ from striate.data.wording import plural
 from striate.evaluation import charts
 from striate.evaluation.card import Card, Compared
 from striate.evaluation.findings import by_class, calibrated, close_calls, mistakes, most_wrong
-from striate.evaluation.markup import Child, Markup, raw, tag
 from striate.evaluation.metrics import Metrics
 from striate.evaluation.origins import making, meaning, origin
 from striate.evaluation.parts import facts, plain, quoted, row, section, table
 from striate.evaluation.words import brief, chance, interval, percent, points
+from striate.look.markup import Child, Markup, raw, tag
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from striate.evaluation.markup import Child, Markup, raw, tag
 from striate.evaluation.metrics import Share
 from striate.evaluation.words import interval, percent
+from striate.look.markup import Child, Markup, raw, tag
 
 
 def section(title: str, *children: Child) -> Markup:

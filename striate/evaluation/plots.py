@@ -5,8 +5,8 @@ from math import ceil, floor, log10
 
 from striate.evaluation.calibration import Bin
 from striate.evaluation.drawing import Scale, box, dot, line, picture, text
-from striate.evaluation.markup import Child, Markup, raw, tag
 from striate.evaluation.words import brief, interval, percent
+from striate.look.markup import Child, Markup, raw, tag
 
 FEW = 10  # images of a bin below which it is drawn pale
 Row = Mapping[str, float | None]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.evaluation.drawing import clip
-from striate.evaluation.markup import Markup, raw, shown, tag
+from striate.look.markup import Markup, raw, shown, tag
 
 
 class Reader(HTMLParser):

@@ -15,26 +15,16 @@ from striate.evaluation.origins import making, meaning, origin
 from striate.evaluation.parts import facts, plain, quoted, row, section, table
 from striate.evaluation.words import brief, chance, interval, percent, points
 from striate.look.markup import Child, Markup, raw, tag
-
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+from striate.look.page import html
 
 
 def card_html(card: Card) -> str:
     """The whole page."""
     css = files("striate.evaluation").joinpath("card.css").read_text(encoding="utf-8")
     title = f"{card.facts.run}: {percent(card.metrics.accuracy.value)} of {card.metrics.images:,} {card.role} images"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(css)),
-    )
     parts = (first, glance, beside, mistakes, most_wrong, close_calls, by_class, calibrated, making, origin, meaning)
     body = tag("body", tag("main", header(card), *(part(card) for part in parts)), footer(card))
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+    return html(title, tag("style", Markup(css)), body)
 
 
 def header(card: Card) -> Markup:

@@ -8,7 +8,12 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 
 def document(title: str, *body: Child) -> str:
-    """A whole page."""
+    """A whole page in the sheet's style."""
+    return html(title, style(), tag("body", tag("main", *body), class_="striate"))
+
+
+def html(title: str, css: Markup, body: Markup) -> str:
+    """A whole page: nothing in it is fetched or run, light and dark."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -16,9 +21,9 @@ def document(title: str, *body: Child) -> str:
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        style(),
+        css,
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *body), class_='striate'), lang='en')}\n"
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def part(*body: Child) -> str:

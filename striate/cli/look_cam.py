@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.opened import WEIGHTS_HELP, open_classifier
 from striate.errors import UnknownName, UsageError, suggest
 
 CAM = ("gradcam", "cam", "gradcam++", "scorecam", "layercam")
@@ -13,7 +14,7 @@ PIXELS = ("integrated", "saliency", "occlusion", "guided", "deconvolution", "gui
 Model = Annotated[str, typer.Argument(metavar="RUN|MODEL", help="Folder of a run; or a model, with --weights.")]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, a row of the picture each.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="The picture that is written, .png.")]
-Weights = Annotated[str | None, typer.Option(help="imagenet, imagenet:TAG or a weights file, for the model named.")]
+Weights = Annotated[str | None, typer.Option(help=WEIGHTS_HELP)]
 About = Annotated[str | None, typer.Option("--class", help="Name or number; by default what is predicted.")]
 Layer = Annotated[str | None, typer.Option(help="Step to read; by default the last one that has places.")]
 Check = Annotated[bool, typer.Option("--check/--no-check", help="Test the map: random weights, deletion, insertion.")]
@@ -69,23 +70,10 @@ def _explain(
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; this one is a .png")
     from striate import durable
-    from striate.cli.downloads import download_bars
     from striate.data.decode import read_image
     from striate.look.explain.explained import explain
-    from striate.models.registry import entry
-    from striate.run.classifier import load
-    from striate.run.folder import Run
 
-    if weights is None:
-        classifier = load(model)
-        name = Run(Path(model)).identity.spec.name
-        who = f"{Path(model).name}, {name}"
-    else:
-        name = who = entry(model).name
-        with download_bars() as show:
-            classifier = load(model, weights=weights, progress=show)
-    for note in classifier.notes:
-        typer.echo(f"note: {note}", err=True)
+    classifier, name, who = open_classifier(model, weights)
     background = classifier.preprocess.background
     pixels = {str(path): read_image(path, background=background).pixels for path in images}
     found = explain(classifier, pixels, method, model=name, layer=layer, about=about, share=share, check=check)

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from striate import durable
+from striate.cli.opened import WEIGHTS_HELP, open_classifier
 from striate.errors import UsageError
 
 
 def look_unit(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL", help="Folder that `striate train` wrote; a model with --weights.")
+        str, typer.Argument(metavar="RUN|MODEL", help="Folder that `striate train` wrote; a model with --weights.")
     ],
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image that the network looks at.")],
     layer: Annotated[str, typer.Option("--layer", "-l", help="Name of a step; `striate summary` lists them.")],
@@ -24,10 +25,7 @@ def look_unit(
             help="Channel, row, column; the unit's number in a dense layer. By default the one with the largest value.",
         ),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="imagenet, imagenet:TAG (see `striate weights`) or a weights file, for the model named."),
-    ] = None,
+    weights: Annotated[str | None, typer.Option(help=WEIGHTS_HELP)] = None,
     toward: Annotated[
         str | None, typer.Option("--class", help="Class whose logit the way back begins at; else the predicted one.")
     ] = None,
@@ -42,9 +40,8 @@ def look_unit(
         raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; it can be .png")
     from striate.data.decode import read_image
     from striate.look.units.unit import unit
-    from striate.run.classifier import load
 
-    classifier = load(run, weights=weights)
+    classifier = open_classifier(run, weights).classifier
     preprocess = classifier.preprocess
     source = read_image(image, background=preprocess.background).pixels
     found = unit(

@@ -80,11 +80,12 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 for name, command in _COMMANDS.items():
     app.command(name)(_guarded(command))
-look.command("augment")(_guarded(look_augment))
-look.command("unit")(_guarded(look_unit))
-look.command("diagram")(_guarded(look_diagram))
-look.command("cam")(_guarded(look_cam))
-look.command("attribution")(_guarded(look_attribution))
+_LOOKS: dict[str, Callable[..., Any]] = {
+    "augment": look_augment, "unit": look_unit, "diagram": look_diagram, "cam": look_cam,
+    "attribution": look_attribution,
+}  # fmt: skip
+for name, command in _LOOKS.items():
+    look.command(name)(_guarded(command))
 app.add_typer(look, name="look")
 app.add_typer(data_app, name="data")
 app.add_typer(calc_app, name="calc")

@@ -1,0 +1,39 @@
+"""What the commands that look into a network are given: a run, or a model of the zoo with weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from striate.run.classifier import Classifier
+
+WEIGHTS_HELP = "imagenet, imagenet:TAG (see `striate weights`) or a weights file, for the model named."
+
+
+class Opened(NamedTuple):
+    """A classifier, the name of its network in the zoo, and what to call it in a title."""
+
+    classifier: "Classifier"
+    model: str
+    title: str
+
+
+def open_classifier(model: str, weights: str | None) -> Opened:
+    """A run's folder; or, with weights, a model by its name. What was assumed is said on standard error."""
+    from striate.cli.downloads import download_bars
+    from striate.models.registry import entry
+    from striate.run.classifier import load
+    from striate.run.folder import Run
+
+    if weights is None:
+        classifier = load(model)
+        name = Run(Path(model)).identity.spec.name
+        title = f"{Path(model).resolve().name}, {name}"
+    else:
+        name = title = entry(model).name
+        with download_bars() as show:
+            classifier = load(model, weights=weights, progress=show)
+    for note in classifier.notes:
+        typer.echo(f"note: {note}", err=True)
+    return Opened(classifier, name, title)

@@ -51,3 +51,11 @@ def slopes(function: Callable[..., Array], g: Array, inputs: Sequence[Array], st
             d[at] = (ends[0] - ends[1]) / (2 * step)
         found.append(d)
     return found
+
+
+def assert_slopes_near(ours: Array, theirs: Array) -> None:
+    """As `assert_near`, for what `slopes` finds: a difference of sums of tens over 2e-6, itself off by up to 1e-7."""
+    assert ours.shape == theirs.shape, f"{ours.shape} is not {theirs.shape}"
+    if theirs.size:
+        error, scale = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+        assert error <= 1e-6 * scale + 1e-7, f"off by {error:.3g}, where the largest element is {scale:.3g}"

@@ -35,7 +35,7 @@ def test_im2col_and_fft_give_the_results_and_gradients_of_conv2d(a: Geometry) ->
     assert_near(conv2d_fft.forward_by_halving(x, w, b, *settings(a)), y)
 
 
-@drawn(geometries(), ordinary=10, slow=300)
+@drawn(geometries(), ordinary=10)
 def test_loops_give_the_results_and_gradients_of_conv2d(a: Geometry) -> None:
     x, w, b = a.inputs()
     y = conv2d.forward(x, w, b, *settings(a))
@@ -78,7 +78,7 @@ def test_in_float32_each_stays_within_its_stated_bound(a: Geometry) -> None:
     assert worst(y, x64, w64, exact, a.padding, a.groups) <= w.shape[1] + 8
 
 
-@drawn(geometries(), ordinary=5, slow=50)
+@drawn(geometries(), ordinary=5)
 def test_counted_operations_equal_the_formulas(a: Geometry) -> None:
     x, w, b = a.inputs()
     shape = (x.shape, w.shape, a.stride, a.padding, a.dilation)

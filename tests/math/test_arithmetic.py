@@ -88,7 +88,7 @@ def test_parameters_and_macs_are_torchs(
         assert answer.value == expected == evaluated(answer.steps[-1])
 
 
-@drawn(st.lists(st.tuples(few, st.integers(1, 2), st.integers(1, 2)), min_size=1, max_size=4), ordinary=20, slow=200)
+@drawn(st.lists(st.tuples(few, st.integers(1, 2), st.integers(1, 2)), min_size=1, max_size=4), ordinary=20)
 def test_the_receptive_field_is_where_a_gradient_arrives(chain: list[tuple[int, int, int]]) -> None:
     layers = [Layer("conv", "conv", k, 1, s, 0, d) for k, s, d in chain]
     answer = arithmetic.receptive_field(layers)

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from striate.errors import ShapeError
 from striate.math import conv1d
-from tests.math.compare import Array, assert_near, autograd, normal, slopes
+from tests.math.compare import Array, assert_near, assert_slopes_near, autograd, normal, slopes
 from tests.math.conftest import drawn
 from tests.math.geometries import Geometry, geometries
 
@@ -29,7 +29,7 @@ def test_value_and_gradients_are_torchs(a: Geometry) -> None:
     assert conv1d.macs(x.shape, w.shape, s, p, d) == y.size * w[0].size
 
 
-@drawn(geometries(axes=1), ordinary=10, slow=200)
+@drawn(geometries(axes=1), ordinary=10)
 def test_the_gradients_are_the_slopes_of_a_loop(a: Geometry) -> None:
     s, p, d, groups = settings(a)
 
@@ -48,7 +48,7 @@ def test_the_gradients_are_the_slopes_of_a_loop(a: Geometry) -> None:
     assert_near(conv1d.forward(*inputs, s, p, d, groups), y)
     g = normal(a.seed + 9, *y.shape)
     for one, slope in zip(conv1d.backward(g, *inputs[:2], s, p, d, groups), slopes(value, g, inputs), strict=True):
-        assert_near(one, slope, 1e-6)
+        assert_slopes_near(one, slope)
 
 
 def test_float32_stays_float32() -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from striate.errors import ShapeError
 from striate.math import conv2d
-from tests.math.compare import Array, assert_near, autograd, normal, slopes
+from tests.math.compare import Array, assert_near, assert_slopes_near, autograd, normal, slopes
 from tests.math.conftest import drawn
 from tests.math.geometries import Geometry, geometries
 
@@ -54,13 +54,13 @@ def test_value_and_gradients_are_torchs(a: Geometry) -> None:
         assert_near(ours, theirs)
 
 
-@drawn(geometries(), ordinary=10, slow=200)
+@drawn(geometries(), ordinary=10)
 def test_the_value_is_the_formula_written_as_loops(a: Geometry) -> None:
     x, w, b = a.inputs()
     assert_near(conv2d.forward(x, w, b, a.stride, a.padding, a.dilation, a.groups), loops(x, w, b, a))
 
 
-@drawn(geometries(), ordinary=5, slow=100)
+@drawn(geometries(), ordinary=5)
 def test_the_gradients_are_the_slopes(a: Geometry) -> None:
     inputs = a.inputs()
 
@@ -70,10 +70,10 @@ def test_the_gradients_are_the_slopes(a: Geometry) -> None:
     g = normal(a.seed + 9, *value(*inputs).shape)
     ours = conv2d.backward(g, *inputs[:2], a.stride, a.padding, a.dilation, a.groups)
     for one, slope in zip(ours, slopes(value, g, inputs), strict=True):
-        assert_near(one, slope, 1e-6)
+        assert_slopes_near(one, slope)
 
 
-@drawn(geometries(), ordinary=10, slow=100)
+@drawn(geometries(), ordinary=10)
 def test_shapes_and_types_are_kept_and_macs_are_counted(a: Geometry) -> None:
     x, w, b = (t.astype(np.float32) for t in a.inputs())
     y = conv2d.forward(x, w, b, a.stride, a.padding, a.dilation, a.groups)
@@ -98,7 +98,7 @@ def test_same_as_keras_is_what_the_zoo_pads_for_weights_from_there(size: int, k:
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-@drawn(st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), ordinary=30, slow=300)
+@drawn(st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), ordinary=30)
 def test_same_as_torch_is_what_torch_pads(size: int, k: int, d: int) -> None:
     x, w, b = normal(1, 1, 2, size, size), normal(2, 3, 2, k, k), normal(3, 3)
     theirs = functional.conv2d(*map(torch.from_numpy, (x, w, b)), padding="same", dilation=d)
@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(
     assert says in str(refused.value)
 
 
-@drawn(geometries(), ordinary=20, slow=200)
+@drawn(geometries(), ordinary=20)
 def test_the_patches_and_their_overlapping_sum_are_each_others_transpose(a: Geometry) -> None:
     from striate.math.patches import crop, overlap_add, pad, patches
 

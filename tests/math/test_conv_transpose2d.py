@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from striate.errors import ShapeError
 from striate.math import conv2d, conv_transpose2d
-from tests.math.compare import Array, assert_near, autograd, normal, slopes
+from tests.math.compare import Array, assert_near, assert_slopes_near, autograd, normal, slopes
 from tests.math.conftest import drawn
 
 Settings = dict[str, Any]
@@ -45,7 +45,7 @@ def test_value_and_gradients_are_torchs(case: Any) -> None:
         assert_near(one, other)
 
 
-@drawn(cases(), ordinary=5, slow=100)
+@drawn(cases(), ordinary=5)
 def test_the_gradients_are_the_slopes(case: Any) -> None:
     x_shape, w_shape, settings, seed = case
     x, w, b = normal(seed, *x_shape), normal(seed + 1, *w_shape), normal(seed + 2, w_shape[1] * settings["groups"])
@@ -55,10 +55,10 @@ def test_the_gradients_are_the_slopes(case: Any) -> None:
 
     g = normal(seed + 3, *value(x, w, b).shape)
     for one, slope in zip(conv_transpose2d.backward(g, x, w, **settings), slopes(value, g, (x, w, b)), strict=True):
-        assert_near(one, slope, 1e-6)
+        assert_slopes_near(one, slope)
 
 
-@drawn(cases(), ordinary=20, slow=200)
+@drawn(cases(), ordinary=20)
 def test_it_is_what_a_convolution_does_to_its_gradient(case: Any) -> None:
     x_shape, w_shape, settings, seed = case
     x, w = normal(seed, *x_shape), normal(seed + 1, *w_shape)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from striate.errors import ShapeError
 from striate.math import conv1d, conv2d, locally_connected1d, locally_connected2d
-from tests.math.compare import Array, assert_near, autograd, normal, slopes
+from tests.math.compare import Array, assert_near, assert_slopes_near, autograd, normal, slopes
 from tests.math.conftest import drawn
 from tests.math.geometries import Geometry, geometries
 
@@ -37,7 +37,7 @@ def test_value_and_gradients_are_torchs(a: Geometry) -> None:
     assert locally_connected2d.macs(x.shape, w.shape, a.stride, a.padding, a.dilation) == y.size * w[0, 0, 0].size
 
 
-@drawn(geometries(grouped=False), ordinary=20, slow=300)
+@drawn(geometries(grouped=False), ordinary=20)
 def test_with_the_same_weights_everywhere_it_is_the_convolution(a: Geometry) -> None:
     x, w, b = a.inputs()
     y = conv2d.forward(x, w, b, a.stride, a.padding, a.dilation)
@@ -74,7 +74,7 @@ def test_in_one_dimension_it_is_a_loop_and_its_slopes(a: Geometry) -> None:
     if w.size < 40:
         ours = locally_connected1d.backward(g, x, w, s, p, d)
         for one, slope in zip(ours, slopes(value, g, (x, w, b)), strict=True):
-            assert_near(one, slope, 1e-6)
+            assert_slopes_near(one, slope)
 
 
 def test_the_lectures_21_9_and_3_parameters() -> None:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from striate.errors import ShapeError
 from striate.math import conv2d, depthwise, pointwise, separable
-from tests.math.compare import Array, assert_near, autograd, normal, slopes
+from tests.math.compare import Array, assert_near, assert_slopes_near, autograd, normal, slopes
 from tests.math.conftest import drawn
 from tests.math.geometries import Geometry, geometries
 
@@ -60,7 +60,7 @@ def test_separable_is_one_after_the_other(a: Geometry, m: int) -> None:
     assert separable.out_shape(x.shape, w.shape, p.shape, a.stride, a.padding) == y.shape
 
 
-@drawn(geometries(dilation=1, grouped=False), ordinary=5, slow=100)
+@drawn(geometries(dilation=1, grouped=False), ordinary=5)
 def test_the_gradients_are_the_slopes(a: Geometry) -> None:
     x, w, p, b = a.inputs()[0], normal(a.seed + 1, a.c_in, *a.k), normal(a.seed + 2, 2, a.c_in), normal(a.seed + 3, 2)
 
@@ -71,7 +71,7 @@ def test_the_gradients_are_the_slopes(a: Geometry) -> None:
     for one, slope in zip(
         separable.backward(g, x, w, p, a.stride, a.padding), slopes(value, g, (x, w, p, b)), strict=True
     ):
-        assert_near(one, slope, 1e-6)
+        assert_slopes_near(one, slope)
 
 
 def test_the_lectures_614400_and_29376() -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from striate.errors import ShapeError
 from striate.math import autocorrelation, convolution, correlation
-from tests.math.compare import assert_near, autograd, normal, slopes
+from tests.math.compare import assert_near, assert_slopes_near, autograd, normal, slopes
 from tests.math.conftest import drawn
 
 seeds = st.integers(0, 2**32 - 4)
@@ -49,18 +49,18 @@ def test_gradients_are_torchs(h: int, k: int, u: int, v: int, seed: int) -> None
     assert_near(autocorrelation.backward(g, x), dx)
 
 
-@drawn(shapes, seeds, ordinary=5, slow=100)
+@drawn(shapes, seeds, ordinary=5)
 def test_gradients_are_the_slopes(of: Shapes, seed: int) -> None:
     x, w = normal(seed, *of[0]), normal(seed + 1, *of[1])
     for operation in (convolution, correlation):
         g = normal(seed + 2, *operation.out_shape(*of))
         for one, slope in zip(operation.backward(g, x, w), slopes(operation.forward, g, (x, w)), strict=True):
-            assert_near(one, slope, 1e-6)
+            assert_slopes_near(one, slope)
     g = normal(seed + 3, *autocorrelation.out_shape(of[0]))
-    assert_near(autocorrelation.backward(g, x), slopes(autocorrelation.forward, g, (x,))[0], 1e-6)
+    assert_slopes_near(autocorrelation.backward(g, x), slopes(autocorrelation.forward, g, (x,))[0])
 
 
-@drawn(shapes, seeds, ordinary=20, slow=200)
+@drawn(shapes, seeds, ordinary=20)
 def test_what_tells_the_three_apart(of: Shapes, seed: int) -> None:
     x, w = normal(seed, *of[0]), normal(seed + 1, *of[1])
     assert_near(convolution.forward(x, w), convolution.forward(w, x))

@@ -40,6 +40,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from striate.data.formats.jpeg_drawn import drawn_at_once
 from striate.data.formats.skeleton import Skeleton, orientation
 from striate.data.formats.sniff import looks_like_an_image, read_skeleton
 from striate.data.limits import Limits
@@ -163,6 +164,8 @@ def _check_kind(mode: int, name: str) -> None:
 
 def _draw(skeleton: Skeleton, turn: int, background: tuple[int, int, int]) -> tuple[NDArray[np.uint8], bool]:
     """The upright pixels, and whether the background shows anywhere."""
+    if skeleton.format == "JPEG" and (at_once := drawn_at_once(skeleton)) is not None:
+        return _upright(at_once, turn), False
     picture = _open(skeleton.drawing, skeleton)
     _check_all_drawn(picture, skeleton)
     low = _low_bytes(skeleton)
@@ -241,6 +244,14 @@ def _bands(picture: Image.Image, other: Image.Image | None) -> Iterator[tuple[in
     for top in range(0, picture.height, rows):
         box = (0, top, picture.width, min(top + rows, picture.height))
         yield top, np.asarray(picture.crop(box)), None if other is None else np.asarray(other.crop(box))
+
+
+def _upright(stored: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    if turn == 1:
+        return stored
+    out = np.empty_like(stored if turn <= 4 else stored.swapaxes(0, 1), order="C")
+    _as_stored(out, turn)[:] = stored
+    return out
 
 
 def _as_stored(upright: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from striate.data.resample import cut_out, resize
 from striate.errors import ArtefactError, RecipeError, suggest
 
 Resize = Literal["crop", "letterbox", "stretch", "pad"]
@@ -24,8 +25,6 @@ Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 Order = Literal["gray", "rgb", "bgr"]
 
 LARGEST = 16_384  # pixels, a side of what the network sees
-
-_FILTERS = {name: Image.Resampling[name.upper()] for name in get_args(Interpolation)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +80,36 @@ class Preprocess:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 1 or 3) -> (channels, *size), still bytes: geometry and channel order, no normalisation."""
-        return self._planes(self._fit(self._picture(image)))
+        return self._planes(self._fit(self._coloured(image)))
 
-    def _picture(self, image: NDArray[np.uint8]) -> Image.Image:
-        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-        return picture.convert("L" if self.order == "gray" else "RGB")
+    def _coloured(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 1 or 3) -> (H, W, channels)."""
+        if image.shape[2] == self.channels:
+            return image
+        if self.channels == 3:
+            return np.repeat(image, 3, axis=2)
+        return np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
 
-    def _planes(self, picture: Image.Image) -> NDArray[np.uint8]:
-        out = np.asarray(picture)
-        if self.order == "gray":
-            return out[None]
-        if self.order == "bgr":
-            out = out[:, :, ::-1]
-        return np.ascontiguousarray(out.transpose(2, 0, 1))
+    def _planes(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(image[:, :, :: -1 if self.order == "bgr" else 1].transpose(2, 0, 1))
+
+    def kept(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Of an image of that size, the part that is used: left, top, right, bottom, in its pixels.
+
+        >>> Preprocess(size=(224, 224), short_side=256).kept(256, 512)
+        (144.0, 16.0, 368.0, 240.0)
+        """
+        if self.resize != "crop":
+            return 0.0, 0.0, float(width), float(height)
+        (h, w), ((high, wide), (top, left)) = self.size, self._crop(height, width)
+        return left * width / wide, top * height / high, (left + w) * width / wide, (top + h) * height / high
+
+    def _crop(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Of `crop`: what an image is scaled to (height, width), and where `size` is cut out of that (top, left)."""
+        h, w = self.size
+        scale = self.short_side / min(width, height) if self.short_side else max(w / width, h / height)
+        high, wide = max(h, int(height * scale + 1e-9)), max(w, int(width * scale + 1e-9))
+        return (high, wide), (round((high - h) / 2), round((wide - w) / 2))
 
     def all_pixels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """What `pixels` gives for each of (N, H, W, C), at once, where no pixel has to be computed; else None."""
@@ -114,14 +130,14 @@ class Preprocess:
     def cut(self, image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
         """A box (top, left, height, width) of an image (H, W, 1 or 3), stretched -> (channels, *size) uint8."""
         top, left, height, width = box
-        picture = self._picture(image[top : top + height, left : left + width])
-        return self._planes(picture.resize(self.size[::-1], _FILTERS[self.interpolation]))
+        part = self._coloured(image[top : top + height, left : left + width])
+        return self._planes(resize(part, *self.size, self.interpolation))
 
     def normalise(self, images: Tensor) -> Tensor:
         """(N, channels, H, W), bytes or floats in 0..255 -> float32 of about zero mean and unit deviation."""
         mean = torch.tensor(self.mean, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255
         scale = 1 / (torch.tensor(self.std, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255)
-        return (images.to(torch.float32) - mean) * scale
+        return images.to(torch.float32, copy=True).sub_(mean).mul_(scale)
 
     def __call__(self, images: list[NDArray[np.uint8]]) -> Tensor:
         """Images of any size, (H, W, 1 or 3) each -> (N, channels, *size) float32."""
@@ -163,24 +179,20 @@ class Preprocess:
         except (TypeError, RecipeError) as error:
             raise ArtefactError(f"preprocessing: {str(error).removeprefix('preprocessing: ')}") from error
 
-    def _fit(self, picture: Image.Image) -> Image.Image:
-        (h, w), (width, height) = self.size, picture.size
-        resample = _FILTERS[self.interpolation]
+    def _fit(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        (h, w), (height, width) = self.size, image.shape[:2]
         if self.resize == "stretch":
-            return picture.resize((w, h), resample)
+            return resize(image, h, w, self.interpolation)
         if self.resize == "crop":
-            scale = self.short_side / min(width, height) if self.short_side else max(w / width, h / height)
-            sides = max(w, int(width * scale + 1e-9)), max(h, int(height * scale + 1e-9))
-            left, top = round((sides[0] - w) / 2), round((sides[1] - h) / 2)
-            # only the part that stays is resized: the box is given in pixels of the source
-            box = (left * width / sides[0], top * height / sides[1],
-                   (left + w) * width / sides[0], (top + h) * height / sides[1])  # fmt: skip
-            return picture.resize((w, h), resample, box=box)
+            whole, corner = self._crop(height, width)
+            return cut_out(image, whole, corner, self.size, self.interpolation)
         scale = min(w / width, h / height)
         if self.resize == "letterbox" or scale < 1:
-            picture = picture.resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
-        canvas = Image.new(picture.mode, (w, h), self.fill if picture.mode == "L" else (self.fill,) * 3)
-        canvas.paste(picture, ((w - picture.width) // 2, (h - picture.height) // 2))
+            image = resize(image, max(1, round(height * scale)), max(1, round(width * scale)), self.interpolation)
+        height, width = image.shape[:2]
+        top, left = (h - height) // 2, (w - width) // 2
+        canvas = np.full((h, w, self.channels), self.fill, dtype=np.uint8)
+        canvas[top : top + height, left : left + width] = image
         return canvas
 
 

@@ -16,7 +16,7 @@ def he_normal(model: Model) -> Model:
     has the variance 2 / (k·k) for a convolution of each channel by itself.
     """
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -41,6 +41,8 @@ def reason(layer: nn.Module, x: Tensor) -> str | None:
             return f"takes {layer.num_features} channels and got {shape[1]}"
         case nn.BatchNorm2d() if layer.training and x.numel() == shape[1]:
             return "can't normalise one value a channel: give it at least two images in a batch, or larger ones"
+        case nn.GroupNorm() if x.numel() == layer.num_groups:
+            return "can't normalise one value a group: give it at least two images in a batch, or larger ones"
         case nn.Conv2d() | nn.MaxPool2d() | nn.AvgPool2d():
             window, room = (
                 _window(layer),

@@ -342,3 +342,21 @@ class Concat(nn.Module):
 
     def forward(self, *values: Tensor) -> Tensor:
         return torch.cat(values, dim=1)
+
+
+class Share(nn.Module):
+    """y = the i-th of n equal shares of the channels: what `Concat` has put together, a step of a `Graph`.
+
+    >>> Share(1, 2)(torch.arange(4.0).view(1, 4, 1, 1)).flatten().tolist()
+    [2.0, 3.0]
+    """
+
+    def __init__(self, i: int, n: int) -> None:
+        super().__init__()
+        self.i, self.n = i, n
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.chunk(self.n, dim=1)[self.i]
+
+    def extra_repr(self) -> str:
+        return f"{self.i} of {self.n}"

@@ -60,14 +60,14 @@ def summary(
         found = summarise(
             model, size=size, in_chans=channels, num_classes=classes, batch=batch, optimizer=optimiser.lower()
         )
+        text = (
+            json.dumps(found.to_json(), indent=2) if as_json else found.text(width=_width(), depth=depth, every=every)
+        )
     if html is not None:
         durable.write_text(html, found.html())
-    if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
-    else:
-        typer.echo(found.text(width=_width(), depth=depth, every=every))
-        if html is not None:
-            typer.echo(f"\nWrote {html}")
+    typer.echo(text)
+    if html is not None and not as_json:
+        typer.echo(f"\nWrote {html}")
 
 
 @contextmanager

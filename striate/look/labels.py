@@ -4,6 +4,7 @@ from math import prod
 
 from torch import nn
 
+from striate.blocks.wiring import Share
 from striate.models.shapes import pair
 
 # Layers whose name says all; of the others what is said depends on their numbers.
@@ -43,6 +44,10 @@ def label(layer: nn.Module) -> str:
         kernel = pair(layer.kernel_size)
         stride = pair(layer.stride or layer.kernel_size)
         return f"{_window(kernel)} {how}{_step(stride, usual=kernel)}"
+    if isinstance(layer, nn.GroupNorm) and layer.num_groups in (1, layer.num_channels):
+        return "layer norm" if layer.num_groups == 1 else "instance norm"
+    if isinstance(layer, Share):
+        return f"share {layer.i + 1} of {layer.n}"
     if isinstance(layer, nn.Dropout | nn.Dropout2d):
         return f"dropout {layer.p:g}"
     kind = type(layer).__name__

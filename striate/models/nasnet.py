@@ -6,10 +6,8 @@ A cell reads two earlier states, h (the last) and p (the one before), and makes 
 Differs: no scheduled drop path and no auxiliary head. Windows that halve are padded as in TensorFlow, at the far end
 first; `tensorflow=True` is for Keras' weights, whose largest of a window may be a zero of the padding. Names are
 timm's; its weights load (`nasnet_a_large`).
-`nasnet_a_cifar` is the form for CIFAR-10 (6 @ 768), 3.3 million parameters as printed. NASNet-B and C (5.3 million
-parameters and 488 million multiply-adds, 4.9 and 558, in table 3) are not here: their cells are drawings in the
-appendix that no text, table or published code spells out, and a guess at a cell that was found by search
-would be another network.
+`nasnet_a_cifar` is the form for CIFAR-10 (6 @ 768), 3.3 million parameters as printed. NASNet-B and C are in
+nasnet_b_c.py: a guess.
 First weights: normal, deviation 0.1, as for Inception v3; the paper gives none.
 """
 

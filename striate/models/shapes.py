@@ -32,6 +32,7 @@ class _Unfilled(TorchFunctionMode):
     FILL = (
         Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_,
         nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_, nn.init.constant_, nn.init.zeros_, nn.init.ones_,
+        nn.init.kaiming_uniform_,
     )  # fmt: skip
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -150,7 +151,7 @@ def _adaptive_pool(a: Arguments) -> Tensor | None:
 
 
 def _mean(a: Arguments) -> Tensor | None:
-    x, dims = a["self"], a["dim"]
+    x, dims = a["self"], a.get("dim")  # x.mean() of everything has none
     if not dims or a["dtype"] is not None:
         return None
     gone = {dim % x.ndim for dim in dims}
@@ -178,6 +179,11 @@ def _alike(a: Arguments) -> Tensor | None:
 def _batch_norm(a: Arguments) -> tuple[Tensor, ...]:
     x = a["input"]
     return _new(x, *x.shape), _new(x, x.shape[1]), _new(x, x.shape[1])  # y, and mean and deviation of the batch
+
+
+def _group_norm(a: Arguments) -> tuple[Tensor, ...]:
+    x, each = a["input"], (a["N"], a["group"])
+    return _new(x, *x.shape), _new(x, *each), _new(x, *each)  # y, and mean and deviation of each group
 
 
 def _addmm(a: Arguments) -> Tensor | None:
@@ -234,6 +240,10 @@ def _batch_norm_gradients(a: Arguments) -> tuple[Tensor | None, ...]:
     return _wanted(a, a["input"].shape, (a["input"].shape[1],), (a["input"].shape[1],))
 
 
+def _group_norm_gradients(a: Arguments) -> tuple[Tensor | None, ...]:
+    return _wanted(a, a["input"].shape, (a["C"],), (a["C"],))
+
+
 def _wanted(a: Arguments, *shapes: Sequence[int]) -> tuple[Tensor | None, ...]:
     """Those gradients that the output mask asks for."""
     pairs = zip(shapes, a["output_mask"], strict=True)
@@ -243,6 +253,7 @@ def _wanted(a: Arguments, *shapes: Sequence[int]) -> tuple[Tensor | None, ...]:
 Rule = Callable[[Arguments], Tensor | tuple[Tensor | None, ...] | None]  # None: ask torch
 _RULES: dict[Any, Rule] = {
     aten.convolution: _convolution, aten.addmm: _addmm, aten.mm: _mm, aten.native_batch_norm: _batch_norm,
+    aten.native_group_norm: _group_norm,
     aten.max_pool2d_with_indices: _max_pool, aten.avg_pool2d: _pool, aten._adaptive_avg_pool2d: _adaptive_pool,
     aten.mean: _mean, aten.cat: _cat, aten.add: _binary, aten.mul: _binary, aten.sub: _binary, aten.div: _binary,
     **dict.fromkeys((
@@ -253,6 +264,7 @@ _RULES: dict[Any, Rule] = {
     aten.avg_pool3d: _pool_over_channels, aten.channel_shuffle: _unary,
     # what autograd asks for on the way back
     aten.convolution_backward: _convolution_gradients, aten.native_batch_norm_backward: _batch_norm_gradients,
+    aten.native_group_norm_backward: _group_norm_gradients,
     aten.slice_backward: _slice_gradient,
     **dict.fromkeys((
         aten.max_pool2d_with_indices_backward, aten.avg_pool2d_backward, aten._adaptive_avg_pool2d_backward,

@@ -1,7 +1,10 @@
 """Fact sheets: what the paper prints of a network, what others count, what its published weights reach.
 
-The figures are in sheets.json, which tests/models/make_sheets.py writes; each says where it is printed, and how that
-was checked. Where our form differs is what the docstring of the model's file says after `Differs:`.
+What papers print and others count is in sheets.json, which tests/models/make_sheets.py writes; each figure says where
+it is printed, and how that was checked. A paper's accuracy and that of published weights are different facts: the
+latter, with the preprocessing that it was claimed for, is in the catalogue of weights (`published`); sheets.json has it
+for the weights of publishers whose files are not in there. Where our form differs is what the docstring of the model's
+file says after `Differs:`.
 """
 
 import json
@@ -12,8 +15,10 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
+from striate.models.published import Publication, catalogue
 from striate.models.registry import Entry, entry
 
+MORE_IMAGES = re.compile(r"in21k|in22k|in12k|jft|_ig|ig1b|yfcc|bamboo|ssl|swsl|laion|mim", re.IGNORECASE)
 RECALLED = "recalled"  # how a figure was checked that nobody has looked up again
 
 
@@ -91,11 +96,29 @@ def sheet(name: str) -> Sheet:
         title=stored["title"],
         papers=tuple(Paper(**one) for one in stored["papers"]),
         counts=tuple(Count(one["parameters"], one["macs"], tuple(one["by"])) for one in stored["counts"]),
-        weights=tuple(Reached(**one) for one in stored["weights"]),
+        weights=(*_of_catalogue(known.name), *(Reached(**one) for one in stored["weights"])),
         printed=printed,
         differs=differs(about),
         file=file,
     )
+
+
+def _of_catalogue(name: str) -> list[Reached]:
+    """What the weights that can be loaded here are claimed to reach, unless they learnt from more images."""
+    mine = [one for one in catalogue() if one.model == name and one.top1 and one.urls and not one.misfit]
+    return [_reached(one) for one in mine if not MORE_IMAGES.search(one.name)]
+
+
+def _reached(one: Publication) -> Reached:
+    prepared = one.preprocess
+    side, short = prepared.size[0], prepared.short_side
+    if one.dataset != "imagenet":
+        protocol = f"{side} pixels"
+    else:
+        protocol = f"crop of {side} after resizing to {short}" if short else f"stretched to {side}"
+    publisher, data = one.publisher.partition("/")[0], {"imagenet": "ImageNet", "cifar10": "CIFAR-10"}[one.dataset]
+    tag = one.name.rpartition(".")[2] if publisher == "torchvision" else one.name if publisher == "timm" else one.file
+    return Reached(publisher, tag, data, one.top1 or 0.0, one.top5, side, protocol)
 
 
 def differs(docstring: str) -> str:

@@ -84,14 +84,28 @@ def build_with_weights(
     with without_numbers():
         shapes = make()
     reading = _understood(path, shapes, found.name, stored, publication)
-    form = dict(publication.options) if publication else {}
-    form = {key: v for key, v in {**reading.dialect.options, **form}.items() if _takes(make, key)}
-    model = make(**{**form, **options})
+    model = make(**{**_form(make, reading, publication), **options})
     reading = read_as(reading.dialect, model, stored.tensors, described(path))
     _fill(
         model, found, path, reading, stored, publication, fresh_head=fresh_head, adapt_stem=adapt_stem, strict=True
     )  # fmt: skip
     return model
+
+
+def form_of(model: str, path: Path, publication: Publication | None) -> dict[str, Any]:
+    """The options of `create_model` that make the form (padding, ...) in which the weights in a file were trained.
+
+    Raises: as `load_weights`.
+    """
+    found = entry(model)
+    with without_numbers():
+        shapes = create_model(model)
+    return _form(found.build, _understood(path, shapes, model, read_weights(path), publication), publication)
+
+
+def _form(make: Callable[..., nn.Module], reading: Reading, publication: Publication | None) -> dict[str, Any]:
+    stated = dict(publication.options) if publication else {}
+    return {key: v for key, v in {**reading.dialect.options, **stated}.items() if _takes(make, key)}
 
 
 def find_weights(

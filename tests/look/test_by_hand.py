@@ -26,6 +26,7 @@ from striate.blocks.wiring import (
     Preactivated,
     Residual,
     ResidualPaths,
+    Share,
     Split,
     Stochastic,
     Sum,
@@ -110,6 +111,7 @@ SMALL: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         conv(3, 2, 2, padding="valid", bias=False), SameConv2d(2, 4, 3, 2, bias=False)), (2, 4, 9, 8)),
     "norms": (Chain(
         nn.BatchNorm2d(3), nn.LocalResponseNorm(3, 0.5, 0.75, 2.0), nn.BatchNorm2d(3, affine=False, momentum=None),
+        nn.GroupNorm(1, 3), nn.GroupNorm(3, 3, affine=False),
         nn.BatchNorm2d(3, track_running_stats=False), nn.Flatten(), nn.BatchNorm1d(36, 1e-3)), (4, 3, 4, 3)),
     "norms, evaluating": (Chain(
         nn.BatchNorm2d(3), nn.BatchNorm2d(3, track_running_stats=False)).eval(), (4, 3, 4, 3)),
@@ -151,7 +153,8 @@ SMALL: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "stochastic, preactivated": (nine(preactivated), MAPS),
     "stochastic, evaluating": (Stochastic(preactivated(), 0.3).eval(), MAPS),
     "graph": (Graph(
-        "x", a=(conv(2, 2), "x"), b=(nn.Tanh(), "x"), c=(Add(), "a", "b", "a"), d=(Concat(), "c", "x", "c")), MAPS),
+        "x", a=(conv(2, 2), "x"), b=(nn.Tanh(), "x"), c=(Add(), "a", "b", "a"), d=(Concat(), "c", "x", "c"),
+        e=(Share(1, 3), "d")), MAPS),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.blocks.same import SameAvgPool2d, SameConv2d, SameMaxPool2d
 from striate.blocks.shortcuts import PaddedShortcut
 from striate.blocks.stochastic import StochasticDepth
-from striate.blocks.wiring import Add, Append, Branches, Chain, Concat, Gate, Graph, Residual, Split
+from striate.blocks.wiring import Add, Append, Branches, Chain, Concat, Gate, Graph, Residual, Share, Split
 from striate.errors import ShapeError, UnknownName, UsageError
 from striate.look.units import windows as unit_windows
 from striate.look.units.field import Box
@@ -32,10 +32,10 @@ def seeded(model: nn.Module, *shape: int) -> tuple[nn.Module, Tensor]:
     """The model with norms that are not the identity, and an image."""
     g = torch.Generator().manual_seed(7)
     for part in model.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm):
             for tensor, middle in (
-                (part.running_mean, 0.0),
-                (part.running_var, 1.0),
+                (getattr(part, "running_mean", None), 0.0),
+                (getattr(part, "running_var", None), 1.0),
                 (part.weight, 1.0),
                 (part.bias, 0.0),
             ):
@@ -77,6 +77,7 @@ SMALL: dict[str, Model] = {
     "dense": (Chain(nn.Flatten(), nn.Linear(120, 7), nn.Linear(7, 3, bias=False)), MAPS),
     "norms": (Chain(
         nn.BatchNorm2d(4), nn.LocalResponseNorm(3, 0.5, 0.75, 2.0), nn.LocalResponseNorm(4, 1.0, 0.5, 1.0),
+        nn.GroupNorm(1, 4), nn.GroupNorm(2, 4, affine=False), nn.GroupNorm(4, 4),
         nn.BatchNorm2d(4, affine=False), nn.Flatten(), nn.BatchNorm1d(120, 1e-3)), MAPS),
     "norms of the image": (Chain(nn.BatchNorm2d(4, track_running_stats=False)), MAPS),
     "pools": (Chain(
@@ -97,7 +98,8 @@ SMALL: dict[str, Model] = {
     "gate": (Gate(pool=nn.AdaptiveAvgPool2d(1), fc=conv(4, 4), gate=nn.Sigmoid()), MAPS),
     "split": (Split(nn.ChannelShuffle(2), same=nn.Identity(), other=conv(2, 2)), MAPS),
     "graph": (Graph(
-        "x", a=(conv(4, 4), "x"), b=(nn.Tanh(), "x"), c=(Add(), "a", "b", "a"), d=(Concat(), "c", "x", "c")), MAPS),
+        "x", a=(conv(4, 4), "x"), b=(nn.Tanh(), "x"), c=(Add(), "a", "b", "a"), d=(Concat(), "c", "x", "c"),
+        e=(Share(1, 3), "d")), MAPS),
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ UNCOUNTED = {
     "plain[0-9]*": "no reference; ResNet's counts less its projections, in test_residual_families",
     "cifar_densenet_bc*": "no reference; the millions that the paper prints, in test_residual_families",
     "nasnet_a_cifar": "no reference; the millions that the paper prints, in test_inception_family",
+    "nasnet_[bc]": "the paper draws the cells; what its table 3 prints, in test_inception_family",
     "inception_v2_table1": "the paper prints no widths, so that no exact count exists",
 }
 

@@ -1,4 +1,4 @@
-"""Write striate/models/sheets.json: what papers print of each model, what others count, what its weights reach.
+"""Write striate/models/sheets.json: what papers print of each model, what others count, what others' weights reach.
 
     python tests/models/make_sheets.py SHARED
 
@@ -28,11 +28,22 @@ PRINTED = {
 }  # fmt: skip
 # Models that the facts do not list: the architecture whose paper is theirs, too; none of its figures is about them.
 PAPER_OF = {"*.paper": "", "cifar_plain*": "cifar_resnet20", "plain*": "resnet18", "cifar_densenet_bc*": "densenet121",
-            "nasnet_a_cifar": "nasnet_a_large"}  # fmt: skip
+            "nasnet_a_cifar": "nasnet_a_large", "nasnet_[bc]": "nasnet_b_c"}  # fmt: skip
+TITLES = {"nasnet_a_cifar": "NASNet-A for CIFAR-10 (6 @ 768)", "nasnet_b": "NASNet-B (4 @ 1536)",
+          "nasnet_c": "NASNet-C (3 @ 960)"}  # fmt: skip
 # Figures of models that the facts list only in passing: with the table, and the claim that gives them.
 BY_HAND = {
     "plain18": ("Table 2", {"top-1 error, %": "27.94 (10-crop)"}),
     "plain34": ("Table 2", {"top-1 error, %": "28.54 (10-crop)"}),
+    "nasnet_a_cifar": ("Table 1", {"parameters": "3.3M", "CIFAR-10 error, %": "3.41"}),
+    "nasnet_b": (
+        "Table 3",
+        {"parameters": "5.3M", "MACs": "488M", "top-1 accuracy, %": "72.8", "top-5 accuracy, %": "91.3"},
+    ),
+    "nasnet_c": (
+        "Table 3",
+        {"parameters": "4.9M", "MACs": "558M", "top-1 accuracy, %": "72.5", "top-5 accuracy, %": "91.0"},
+    ),
 }
 # Of a figure that is about several models: the one that is about this.
 ONE_OF_SEVERAL = {
@@ -46,12 +57,16 @@ ONE_OF_SEVERAL = {
     "efficientnet_b0": (22.9, "fourth version of the paper"),
     "shufflenet_v2_x0_5": (39.7, "as printed"), "shufflenet_v2_x2_0": (25.1, "as printed"),
     "plain18": (27.94, "10-crop"), "plain34": (28.54, "10-crop"),
+    "nasnet_b": (27.2, "single crop"), "nasnet_c": (27.5, "single crop"),
 }  # fmt: skip
+# Whose weights are not in striate/models/published.json; accuracies of those that are, are there.
 SHORT = {
-    "torchvision": "torchvision", "TF-Slim": "TF-Slim", "keras": "Keras", "Cadene": "Cadene", "timm": "timm",
-    "BVLC": "BVLC Caffe", "Caffe": "Caffe model zoo", "akamaster": "akamaster", "pytorchcv": "pytorchcv",
-}  # fmt: skip
-OTHER_DATA = re.compile(r"in21k|in22k|in12k|jft|_ig|ig1b|yfcc|bamboo|ssl|swsl|laion|mim", re.IGNORECASE)
+    "TF-Slim": "TF-Slim",
+    "Cadene": "Cadene",
+    "BVLC": "BVLC Caffe",
+    "Caffe": "Caffe model zoo",
+    "pytorchcv": "pytorchcv",
+}
 
 
 def sheets(facts: Path) -> dict[str, Any]:
@@ -61,12 +76,13 @@ def sheets(facts: Path) -> dict[str, Any]:
 
 
 def sheet(name: str, architectures: dict[str, Any]) -> dict[str, Any]:
-    known = next((architectures[n] for n in (name, *entry(name).aliases) if n in architectures), None)
+    names = () if name in BY_HAND else (name, *entry(name).aliases)
+    known = next((architectures[n] for n in names if n in architectures), None)
     base = known or architectures[_base(name)]
     papers = [_paper(name, paper, own=known is not None) for paper in base["paper"]]
     found: dict[str, Any] = {"title": known["name"] if known else _title(name, base), "papers": papers}
     found["counts"] = _counts(base) if known else []
-    found["weights"] = _weights(name, known) if known else _weights_of_form(name, base)
+    found["weights"] = _weights(known) if known else []
     if top1 := _printed_top1(name, known, architectures):
         found["printed_top1"] = top1
     return found
@@ -80,6 +96,8 @@ def _base(name: str) -> str:
 
 
 def _title(name: str, base: dict[str, Any]) -> str:
+    if name in TITLES:
+        return TITLES[name]
     if name.endswith(".paper"):
         return f"{base['name']}, as in the paper"
     depth = re.sub(r"\D", "", name.rpartition("_")[2] if "densenet" in name else name)
@@ -109,43 +127,32 @@ def _counts(known: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"parameters": p, "macs": m, "by": names} for (p, m), names in groups.items()]
 
 
-def _weights(name: str, known: dict[str, Any]) -> list[dict[str, Any]]:
-    names = {known["id"], *entry(name).aliases}
+def _weights(known: dict[str, Any]) -> list[dict[str, Any]]:
     counts = {known["expected"]["params_trainable"], *(known["expected"].get("also_accept") or {}).values()}
     found = []
     for one in known["pretrained"]:
         accuracy = one.get("top1_acc") or (round(100 - one["top1_err"], 3) if one.get("top1_err") else None)
         publisher = next((short for key, short in SHORT.items() if one["publisher"].startswith(key)), None)
-        if accuracy is None or publisher is None or OTHER_DATA.search(one.get("tag") or ""):
+        if accuracy is None or publisher is None:
             continue
         if publisher == "pytorchcv" and one.get("params") not in counts:
             continue  # another form under the same name
-        if publisher == "timm" and str(one.get("tag")).partition(".")[0] not in names:
-            continue  # timm's own form
         found.append(_weight(one, publisher, accuracy, known["input"][1]))
     return found
 
 
 def _weight(one: dict[str, Any], publisher: str, accuracy: float, usual: int) -> dict[str, Any]:
-    how, measured = one.get("preprocess") or {}, one.get("measured_at") or {}
+    how = one.get("preprocess") or {}
     crop = how.get("crop") if isinstance(how.get("crop"), int) else None
-    side = measured.get("img") or crop or how.get("size") or usual
+    side = crop or how.get("size") or usual
     data = "CIFAR-10" if usual == 32 else "MNIST" if usual == 28 else "ImageNet"
     protocol = f"crop of {side}" if data == "ImageNet" else f"{side} pixels"
     if how.get("resize") and crop:
         protocol += f" after resizing to {how['resize']}"
-    elif measured.get("crop_pct"):
-        protocol += f", {100 * measured['crop_pct']:.4g} % of the side"
-    tag = one.get("enum") or one.get("tag") or one["file"]
     return {
-        "publisher": publisher, "tag": tag, "data": data, "top1": accuracy, "top5": one.get("top5_acc"),
+        "publisher": publisher, "tag": one["file"], "data": data, "top1": accuracy, "top5": one.get("top5_acc"),
         "side": side, "protocol": protocol,
     }  # fmt: skip
-
-
-def _weights_of_form(name: str, base: dict[str, Any]) -> list[dict[str, Any]]:
-    """Keras' residual networks are of the paper's form."""
-    return [one for one in _weights(name, base) if one["publisher"] == "Keras"] if name.endswith(".paper") else []
 
 
 def _printed_top1(name: str, known: dict[str, Any] | None, architectures: dict[str, Any]) -> dict[str, Any] | None:

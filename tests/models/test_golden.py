@@ -115,6 +115,11 @@ def test_most_networks_are_compared_stage_by_stage() -> None:
     assert sum(len(compared(name)) >= 4 for name in GOLDEN) >= 60
 
 
+def test_every_network_of_the_facts_can_be_built_by_its_id(shared: Path) -> None:
+    architectures = json.loads((shared / "facts" / "facts.json").read_text())["architectures"]
+    assert len([entry(known["id"]) for known in architectures]) >= 116
+
+
 def test_the_fixture_is_what_the_shared_facts_say(shared: Path) -> None:
     golden = run_path(str(Path(__file__).parent / "make_golden.py"))["golden"]
     assert golden(shared / "facts" / "facts.json") == GOLDEN

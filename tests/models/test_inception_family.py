@@ -100,6 +100,19 @@ def test_nasnet_a_for_cifar_has_the_3_3_million_of_table_1() -> None:
     assert not found.unused
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs", "features"), [("nasnet_b", 5.3, 488, 1536), ("nasnet_c", 4.9, 558, 960)]
+)
+def test_the_guessed_nasnets_cost_what_table_3_prints(name: str, parameters: float, macs: int, features: int) -> None:
+    with without_numbers():
+        model = create_model(name)
+        found = cost(model, (3, 224, 224))
+    assert round(found.trainable / 1e6, 1) == parameters
+    assert round(found.macs / 1e6) == macs
+    assert model.get_submodule("last_linear").in_features == features
+    assert not found.unused
+
+
 @pytest.mark.parametrize("size", [32, 33, 45])
 def test_bn_inception_takes_maps_of_odd_sides(size: int) -> None:
     with without_numbers():

@@ -127,6 +127,11 @@ FIXED = [
          (X, X, meta(4), meta(4), meta(4), meta(4), meta(4), True, 1e-5, mask))
         for mask in ([True, True, True], [True, False, False])
     ),
+    (aten.native_group_norm.default, (X, meta(4), meta(4), 2, 4, 30, 2, 1e-5)),
+    *(
+        (aten.native_group_norm_backward.default, (X, X, meta(2, 2), meta(2, 2), meta(4), 2, 4, 30, 2, mask))
+        for mask in ([True, True, True], [True, False, False])
+    ),
     (aten.max_pool2d_with_indices_backward.default,
      (meta(2, 4, 3, 2), X, [2, 2], [2, 2], [0, 0], [1, 1], False, meta(2, 4, 3, 2, dtype=torch.int64))),
     (aten.avg_pool2d_backward.default, (meta(2, 4, 3, 2), X, [2, 2], [2, 2], [0, 0], False, True, None)),
@@ -159,7 +164,7 @@ def test_a_table_with_memory_does_without_torchs_compiler() -> None:
     code = """
 import sys
 from striate.look.costs.summary import summarise
-for name in ("alexnet_2gpu", "efficientnet_b0", "capsnet_mnist", "lenet5_1998", "nasnet_a_mobile"):
+for name in ("alexnet_2gpu", "efficientnet_b0", "capsnet_mnist", "lenet5_1998", "nasnet_a_mobile", "nasnet_b"):
     summarise(name, batch=2).text()
 assert "torch._dynamo" not in sys.modules
 """

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from striate.errors import UnknownName
+from striate.models.published import catalogue
 from striate.models.registry import list_models
 from striate.models.sheets import differs, sheet
 from tests.models import make_sheets
@@ -68,3 +69,19 @@ def test_a_name_that_nobody_has_is_refused() -> None:
 def test_the_file_is_what_the_script_writes(shared: Path) -> None:
     made = make_sheets.sheets(shared / "facts" / "facts.json")
     assert json.loads(json.dumps(made)) == json.loads(make_sheets.SHEETS.read_text(encoding="utf-8"))
+
+
+def test_an_accuracy_of_weights_is_stated_in_one_place() -> None:
+    """In the catalogue, for weights that can be loaded; in sheets.json for those of others."""
+    kept = json.loads(make_sheets.SHEETS.read_text(encoding="utf-8"))
+    beside = {one["publisher"] for known in kept.values() for one in known["weights"]}
+    assert not beside & {one.publisher.partition("/")[0] for one in catalogue()}
+    claimed = {(one.model, one.top1, one.top5) for one in catalogue()}
+    for name in list_models():
+        for one in sheet(name).weights:
+            assert (one.publisher in beside) != ((name, one.top1, one.top5) in claimed)
+
+
+def test_weights_of_another_graph_are_on_no_sheet() -> None:
+    assert not [one for one in sheet("resnet50").weights if one.publisher == "Keras"]
+    assert [one.top1 for one in sheet("resnet50.paper").weights if one.publisher == "Keras"] == [74.9]

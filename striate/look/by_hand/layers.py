@@ -16,7 +16,7 @@ from torch import nn
 from striate.blocks.same import SameAvgPool2d, SameConv2d, SameMaxPool2d
 from striate.blocks.shortcuts import PaddedShortcut
 from striate.blocks.stochastic import StochasticDepth
-from striate.blocks.wiring import Add, Concat
+from striate.blocks.wiring import Add, Concat, Share
 from striate.errors import UsageError
 from striate.look.by_hand.tape import Back, Place, torch_type
 from striate.math import (
@@ -34,6 +34,7 @@ from striate.math import (
     dropout,
     flatten,
     geometry,
+    group_norm,
     hard_swish,
     leaky_relu,
     local_response_norm,
@@ -140,6 +141,20 @@ def _batch_norm(at: Place, x: Array) -> tuple[Array, Back]:
     return y, back
 
 
+def _group_norm(at: Place, x: Array) -> tuple[Array, Back]:
+    layer, one = at.layer, np.ones(x.shape[1], x.dtype)
+    w, b = at.numbers("weight"), at.numbers("bias")
+    w, b = one if w is None else w, 0 * one if b is None else b
+
+    def back(g: Array) -> tuple[Array]:
+        dx, dw, db = group_norm.backward(g, x, w, layer.num_groups, layer.eps)
+        at.learn("weight", dw)
+        at.learn("bias", db)
+        return (dx,)
+
+    return group_norm.forward(x, w, b, layer.num_groups, layer.eps), back
+
+
 def _local_response_norm(at: Place, x: Array) -> tuple[Array, Back]:
     n, beta, k = at.layer.size, at.layer.beta, at.layer.k
     alpha = local_response_norm.paper_alpha(at.layer.alpha, n)
@@ -235,6 +250,12 @@ def _pick(at: Place, x: Array) -> tuple[Array, Back]:
     return pick.forward(x, maps), lambda g: (pick.backward(g, x, maps),)
 
 
+def _share(at: Place, x: Array) -> tuple[Array, Back]:
+    each = x.shape[1] // at.layer.n
+    maps = range(at.layer.i * each, (at.layer.i + 1) * each)
+    return pick.forward(x, maps), lambda g: (pick.backward(g, x, maps),)
+
+
 def _sub_sampling(at: Place, x: Array) -> tuple[Array, Back]:
     w, b = at.numbers("weight"), at.numbers("bias")
     assert w is not None
@@ -282,6 +303,7 @@ LAYERS: dict[type[Any], Rule] = {
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    nn.GroupNorm: _group_norm,
     nn.LocalResponseNorm: _local_response_norm,
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _average_pool,
@@ -309,6 +331,7 @@ LAYERS: dict[type[Any], Rule] = {
     Scale: _scale,
     Add: partial(_join, add),
     Concat: partial(_join, concat),
+    Share: _share,
     Pick: _pick,
     SubSampling: _sub_sampling,
     RadialBasis: _radial_basis,

@@ -50,7 +50,7 @@ def _sent(skeleton: nn.Module, shape: tuple[int, ...], *, training: bool) -> Pas
     x = images(skeleton, shape)
     own = {tensor.untyped_storage()._cdata for tensor in (*skeleton.parameters(), *skeleton.buffers())}
     running, shapes, kept = [""], dict[str, tuple[int, ...]](), defaultdict[str, int](int)
-    seen: dict[int, Tensor] = {}  # what is kept, by its storage; held so that no other tensor takes its place
+    seen: dict[int, torch.UntypedStorage] = {}  # of what is kept; held so that no other tensor takes its place
 
     def enter(name: str) -> None:
         running.append(name)
@@ -61,12 +61,11 @@ def _sent(skeleton: nn.Module, shape: tuple[int, ...], *, training: bool) -> Pas
         if tensors:
             shapes[name] = tuple(tensors[0].shape[1:])
 
-    def keep(tensor: Tensor) -> Tensor:
+    def keep(tensor: Tensor) -> None:  # what torch gets back in its place is never asked for: nothing goes backward
         storage = tensor.untyped_storage()
         if storage._cdata not in own and storage._cdata not in seen:
-            seen[storage._cdata] = tensor.detach()
+            seen[storage._cdata] = storage
             kept[running[-1]] += storage.nbytes()
-        return tensor.detach()
 
     modes = [(layer, layer.training) for layer in skeleton.modules()]
     chances = [(layer, layer.survival) for layer in skeleton.modules() if isinstance(layer, Stochastic)]
@@ -79,7 +78,7 @@ def _sent(skeleton: nn.Module, shape: tuple[int, ...], *, training: bool) -> Pas
         for block, _ in chances:  # none is left out: the most that a step can keep
             block.survival = 1.0
         quick = _Quick()  # type: ignore[no-untyped-call]
-        remembering = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        remembering = torch.autograd.graph.saved_tensors_hooks(keep, lambda nothing: nothing)
         with remembering, quick, torch.set_grad_enabled(training), torch.random.fork_rng(devices=[]):
             skeleton(x)
     finally:

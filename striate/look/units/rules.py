@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.blocks.same import SameAvgPool2d, SameConv2d, SameMaxPool2d
 from striate.blocks.shortcuts import PaddedShortcut
 from striate.blocks.stochastic import StochasticDepth
-from striate.blocks.wiring import Add, Concat
+from striate.blocks.wiring import Add, Concat, Share
 from striate.errors import UnknownName, UsageError
 from striate.look.by_hand.tape import as_array
 from striate.look.units import capsules as unit_capsules
@@ -117,6 +117,7 @@ RULES: dict[type[Any], Rule] = {
     nn.LPPool2d: unit_windows.l2_pool,
     nn.BatchNorm1d: unit_values.batch_norm,
     nn.BatchNorm2d: unit_values.batch_norm,
+    nn.GroupNorm: unit_values.group_norm,
     nn.LocalResponseNorm: unit_values.local_response_norm,
     nn.ReLU: partial(unit_values.elementwise, "y = max(0, x)"),
     nn.ReLU6: partial(unit_values.elementwise, "y = min(max(0, x), 6)"),
@@ -136,6 +137,7 @@ RULES: dict[type[Any], Rule] = {
     nn.ZeroPad2d: partial(unit_values.moved, "moved by the padding"),
     PaddedShortcut: partial(unit_values.moved, "every second position; zeros in new channels"),
     Pick: partial(unit_values.moved, "one of the maps in the table"),
+    Share: partial(unit_values.moved, "from a share of the channels"),
     Scale: unit_values.scale,
     SubSampling: unit_values.sub_sampling,
     RadialBasis: unit_values.radial_basis,

@@ -97,6 +97,11 @@ class Unit:
 
         return text(self, most)
 
+    def _repr_html_(self) -> str:
+        from striate.look.markup import tag
+
+        return tag("pre", self.text())
+
 
 def unit(
     model: nn.Module,

@@ -48,6 +48,28 @@ def batch_norm(layer: Any, x: Array, at: At) -> Terms:
                  parameter_slopes={} if w is None else {f"weight[{c}]": hat, f"bias[{c}]": 1.0})  # fmt: skip
 
 
+def group_norm(layer: Any, x: Array, at: At) -> Terms:
+    c, each = at[0], x.shape[1] // layer.num_groups
+    w, b = numbers(layer, "weight"), numbers(layer, "bias")
+    gamma, beta = 1.0 if w is None else float(w[c]), 0.0 if b is None else float(b[c])
+    read = grid(range(c // each * each, (c // each + 1) * each), *(range(n) for n in x.shape[2:]))
+    found, inside = look_up(x, read)
+    m, own = float(found.mean()), float(x[0][at])
+    values = (found - m) ** 2
+    total = float(values.sum())
+    deviation = sqrt(total / len(found) + layer.eps)
+    hats, hat = (found - m) / deviation, (own - m) / deviation
+    slopes = -(1 + hat * hats) / len(found)
+    slopes[np.all(read == at, axis=1)] += 1
+    lines = (
+        ("mean μ of the group", m), ("variance σ² = Σ / n", total / len(found)), ("x, the unit's own", own),
+        ("gain γ", gamma), ("shift β", beta), ("√(σ² + ε)", deviation), ("x̂ = (x - μ) / √(σ² + ε)", hat),
+    )  # fmt: skip
+    return Terms("y = γ x̂ + β", read, found, values, gamma * hat + beta, gamma / deviation * slopes, word="(x-μ)²",
+                 inside=inside, total=total, lines=lines,
+                 parameter_slopes={} if w is None else {f"weight[{c}]": hat, f"bias[{c}]": 1.0})  # fmt: skip
+
+
 def local_response_norm(layer: Any, x: Array, at: At) -> Terms:
     n, beta, k = layer.size, layer.beta, layer.k
     alpha = paper_alpha(layer.alpha, n)

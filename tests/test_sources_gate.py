@@ -28,7 +28,10 @@ SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatus
 READING = {"r", "rb", "rt"}
 MODE = re.compile(r"[rwaxbt+]+")
 TOO_WIDE = {"Exception", "BaseException"}
-IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn", "opencv-python-headless": "cv2"}
+IMPORT_NAMES = {
+    "pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn", "umap-learn": "umap",
+    "opencv-python-headless": "cv2",
+}  # fmt: skip
 NEEDS_AN_EXTRA = {"torch.utils.tensorboard": "tensorboard"}  # a module of torch that imports another package
 
 

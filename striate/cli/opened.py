@@ -31,9 +31,9 @@ def open_classifier(model: str, weights: str | None) -> Opened:
         name = Run(Path(model)).identity.spec.name
         title = f"{Path(model).resolve().name}, {name}"
     else:
-        name = title = entry(model).name
         with download_bars() as show:
             classifier = load(model, weights=weights, progress=show)
+        name = title = entry(model).name
     for note in classifier.notes:
         typer.echo(f"note: {note}", err=True)
     return Opened(classifier, name, title)

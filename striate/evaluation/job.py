@@ -1,6 +1,6 @@
 """From a run and data to predictions.csv, card.json and card.html."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,12 @@ from torch import nn
 
 from striate import durable
 from striate.data.dataset import ROLES, Dataset
-from striate.data.screen import Screened, screen
-from striate.data.sources import aligned, open_dataset, open_for_evaluation, place_again
-from striate.errors import DatasetError, UnknownName, UsageError
+from striate.data.sources import aligned
+from striate.errors import UsageError
 from striate.evaluation.card import Card, Example, Rival, make_card
 from striate.evaluation.examples import explained, least_sure, most_wrong
-from striate.evaluation.facts import Opened, called, differences, gather, recipe_of, results_of
+from striate.evaluation.facts import differences, gather, results_of
+from striate.evaluation.opening import Progress, open_for_run
 from striate.evaluation.page import card_html
 from striate.evaluation.predictions import Predictions, predict_split, save
 from striate.models.registry import entry
@@ -24,8 +24,6 @@ from striate.run.folder import Run
 PREDICTIONS, CARD, PAGE = "predictions.csv", "card.json", "card.html"
 IMAGES = 12  # most-wrong images on the card
 CLOSE = 6  # right answers that it was least sure of
-
-Progress = Callable[[str, int, int], None]  # what is done, images done, images in all
 
 
 def evaluate(
@@ -56,7 +54,7 @@ def evaluate(
     if split is not None and split not in ROLES:
         raise UsageError(f"no split is called {split!r}; they are {', '.join(ROLES)}")
     module = run.load_module().to("cuda" if torch.cuda.is_available() else "cpu")
-    opened = _open(run, data, split, data_dir, download, tell)
+    opened = open_for_run(run, data, split, data_dir, download, tell)
     dataset = aligned(opened.screened.dataset, run.classes)
     role = _role(dataset, split)
 
@@ -100,53 +98,6 @@ def evaluate(
     return card
 
 
-def _open(
-    run: Run, data: str | Path | None, split: str | None, data_dir: Path | None, download: bool, tell: Progress
-) -> Opened:
-    """The data as the training opened them, where they are those; else the split that is asked for."""
-    recipe = recipe_of(run)
-    trained_on = recipe.get("data")
-    source = str(trained_on if data is None else data)
-    if data is None and not trained_on:
-        raise UsageError(
-            f"{run.folder} does not say what it was trained on; name the data: striate evaluate {run.folder} DATA"
-        )
-
-    def look(dataset: Dataset) -> Screened:
-        return screen(dataset, workers=2, progress=lambda done, of: tell("reading images", done, of))
-
-    data_dir = place_again(source, data_dir, run.config.get("data", {}).get("found_in"))
-    named = source == str(trained_on) or _same_place(source, trained_on)
-    background = run.preprocess.background
-    try:
-        dataset = open_dataset(
-            source,
-            data_dir=data_dir,
-            download=download,
-            val_share=float(recipe.get("val_share", 0.1)),
-            group_by=recipe.get("group_by") or None,
-            seed=int(recipe.get("seed", 0)),
-            background=background,
-        )
-    except (DatasetError, UnknownName) as error:
-        if data is None:
-            hint = f"if it lies elsewhere now, say where: striate evaluate {run.folder} DATA"
-            raise type(error)(f"{error}. The run was trained on it; {hint}") from error
-        if named:
-            raise
-    else:
-        # a copy under another name is still what the network was trained on: taken as a whole, it would be
-        # evaluated on its own training images
-        if named or _as_many(run, dataset):
-            screened = look(dataset)
-            same = screened.fingerprint.sha256 == run.config.get("data", {}).get("sha256")
-            if named or same:
-                return Opened(screened, source, called(source), True, same)
-    other = open_for_evaluation(source, run.classes, role=split or "test", data_dir=data_dir, download=download,
-                                background=run.preprocess.background)  # fmt: skip
-    return Opened(look(other), source, called(source), False, None)
-
-
 def _role(dataset: Dataset, asked: str | None) -> str:
     """The split to evaluate: the one asked for, else test, else val; never train by itself."""
     if asked is not None:
@@ -159,17 +110,3 @@ def _role(dataset: Dataset, asked: str | None) -> str:
         f"{dataset.name} has only images that the network was trained on: what it says about them is no evaluation. "
         "Give other data, or ask for it by --split train"
     )
-
-
-def _same_place(source: str, other: str | None) -> bool:
-    if other is None or not (Path(source).exists() and Path(other).exists()):
-        return False
-    return Path(source).samefile(other)
-
-
-def _as_many(run: Run, dataset: Dataset) -> bool:
-    """Whether there are as many images as in training: cheap to know, and without it the contents can't be the same."""
-    stored = run.config.get("data", {})
-    seen = sum(sum(counts.values()) for counts in stored.get("counts", {}).values())
-    there = sum(len(split) for split in dataset.splits.values())
-    return bool(seen + len(stored.get("quarantined", ())) == there)

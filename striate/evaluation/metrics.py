@@ -8,32 +8,21 @@
     log loss           mean of -ln p(true class), in nats
 
 A share of nothing (the recall of a class without images) is undefined: 0 in a macro mean, as in scikit-learn, and
-None where it stands alone. Intervals are Wilson's: unlike p +- 2 sd they stay inside 0..1 and hold near 0 and 1.
+None where it stands alone. Intervals are Wilson's, see `striate.data.wilson`.
 
-Source:  Wilson 1927, "Probable inference, the law of succession, and statistical inference".
 Checked: against scikit-learn, and coverage of the intervals by simulation, in tests/evaluation/test_metrics.py.
 """
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.wilson import Z95 as Z95
+from striate.data.wilson import Share as Share
+from striate.data.wilson import wilson as wilson
 from striate.errors import DatasetError
 from striate.evaluation.predictions import Predictions, positive
-
-Z95 = NormalDist().inv_cdf(0.975)
-
-
-@dataclass(frozen=True)
-class Share:
-    """A part of a whole with its 95 % interval, all in 0..1."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -85,21 +74,6 @@ class Metrics:
             for t, p in zip(truth.tolist(), predicted.tolist(), strict=True)
         ]
         return sorted(found, key=lambda c: (-c.count, c.images))
-
-
-def wilson(right: int, images: int, z: float = Z95) -> Share | None:
-    """The share right/images with its interval; None where there are no images.
-
-    >>> share = wilson(355, 360)
-    >>> print(f"{share.value:.3f} {share.low:.3f} {share.high:.3f}")
-    0.986 0.968 0.994
-    """
-    if images == 0:
-        return None
-    p, extra = right / images, z * z / images
-    centre, half = p + extra / 2, z * sqrt(p * (1 - p) / images + extra / images / 4)
-    low, high = (centre - half) / (1 + extra), (centre + half) / (1 + extra)
-    return Share(p, 0.0 if right == 0 else max(0.0, low), 1.0 if right == images else min(1.0, high))
 
 
 def confusion_matrix(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

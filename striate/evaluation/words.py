@@ -2,31 +2,10 @@
 
 from math import floor, isfinite, log10
 
+from striate.data.wording import SPACE as _SPACE
+from striate.data.wording import percent as percent
+from striate.data.wording import points as points
 from striate.evaluation.metrics import Share
-
-_SPACE = "\u00a0"  # keeps a number and its unit on one line
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share in 0..1 with its sign. It is 100 % or 0 % only where it is exactly that.
-
-    >>> percent(355 / 360), percent(1.0), percent(0.99996), percent(0.0)
-    ('98.6\\xa0%', '100\\xa0%', '99.996\\xa0%', '0\\xa0%')
-    """
-    return f"{points(share, digits)}{_SPACE}%"
-
-
-def points(share: float, digits: int = 1) -> str:
-    """`percent` without the sign.
-
-    >>> points(0.5), points(1e-7)
-    ('50.0', '0.00001')
-    """
-    if share in (0, 1):
-        return f"{100 * share:.0f}"
-    while digits < 8 and 0 < share < 1 and float(f"{100 * share:.{digits}f}") in (0, 100):
-        digits += 1
-    return f"{100 * share:.{digits}f}"
 
 
 def sure(share: Share) -> str:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -24,10 +25,10 @@ def contact_sheet(
     rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], *, heading: str = "", side: int = SIDE
 ) -> Image.Image:
     """Named rows of images (H, W, 1 or 3), each fitted to `side` pixels: enlarged in whole steps, pixel by pixel."""
-    font, small = _font(15), _font(12)
+    font, small = font_of(15), font_of(12)
     longest = max((len(images) for _, images in rows), default=0)
     width = LABEL + max(longest, 4) * (side + GAP) + GAP
-    lines = _wrapped(heading, small, width - 2 * GAP)
+    lines = wrapped(heading, small, width - 2 * GAP)
     top = GAP + len(lines) * 17 + (GAP if lines else 0)
     sheet = Image.new("RGB", (width, top + max(len(rows), 1) * (side + GAP) + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -35,7 +36,7 @@ def contact_sheet(
         draw.text((GAP, GAP + 17 * i), line, QUIET, small)
     for r, (name, images) in enumerate(rows):
         y = top + r * (side + GAP)
-        for i, line in enumerate(_wrapped(name, font, LABEL - 2 * GAP)[: side // 19]):
+        for i, line in enumerate(wrapped(name, font, LABEL - 2 * GAP)[: side // 19]):
             draw.text((GAP, y + 19 * i), line, INK, font)
         for c, image in enumerate(images):
             picture = _fitted(image, side)
@@ -85,12 +86,14 @@ def _fitted(image: NDArray[np.uint8], side: int) -> Image.Image:
     )
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+@cache
+def font_of(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib and knows more alphabets than Pillow's own."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Lines that fit; a word that is too long by itself is broken."""
     lines = []
     for paragraph in text.split("\n") if text else []:

@@ -133,7 +133,7 @@ def test_nothing_tells_where_on_the_machine_it_happened(
     def noted(*arguments: Any, **options: Any) -> Dataset:
         return replace(open_dataset(*arguments, **options), notes=(f"Read from {tmp_path / 'deep' / 'inside'}.",))
 
-    monkeypatch.setattr("striate.evaluation.job.open_dataset", noted)
+    monkeypatch.setattr("striate.evaluation.opening.open_dataset", noted)
     (data / "test" / "red" / "00.png").write_bytes(b"\x89PNG\r\n\x1a\ncut")
     card = evaluate(run)
     assert len(card.facts.quarantined) == 1

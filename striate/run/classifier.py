@@ -80,11 +80,11 @@ class Classifier:
         """
         if top < 1 or batch < 1:
             raise UsageError(f"top = {top}, batch = {batch}: both must be at least 1")
-        several = list(images) if isinstance(images, Iterable) and not isinstance(images, _ONE) else [images]
+        several = listed(images)
         found: list[Prediction] = []
         for first in range(0, len(several), batch):
             some = enumerate(several[first : first + batch], first)
-            prepared = [self.preprocess.pixels(self._pixels(picture, i)) for i, picture in some]
+            prepared = [self.preprocess.pixels(self.read(picture, f"image {i}")) for i, picture in some]
             found += self._answer(prepared, top)
         return found
 
@@ -93,8 +93,9 @@ class Classifier:
 
     def answer(self, images: Tensor, *, top: int = 5) -> list[Prediction]:
         """Prepared images (N, C, H, W) -> predictions."""
+        weight = next(self.module.parameters(), images)
         with evaluating(self.module):
-            p = probabilities(self.module(images), len(self.classes)).double()
+            p = probabilities(self.module(images.to(weight.device)), len(self.classes)).double()
         order = p.argsort(dim=1, descending=True, stable=True)[:, :top]
         return [self._prediction(row, best) for row, best in zip(p.tolist(), order.tolist(), strict=True)]
 
@@ -102,8 +103,9 @@ class Classifier:
         ranked = tuple((self.classes[k], row[k]) for k in best)
         return Prediction(ranked[0][0], ranked[0][1], ranked, tuple(row))
 
-    def _pixels(self, picture: object, index: int) -> Pixels:
-        background, name = self.preprocess.background, f"image {index}"
+    def read(self, picture: object, name: str = "the image") -> Pixels:
+        """The pixels (H, W, 1 or 3) of what `predict` takes, before they are prepared; `name` is what errors say."""
+        background = self.preprocess.background
         match picture:
             case str() | PathLike():
                 return read_image(Path(picture), background=background).pixels
@@ -149,6 +151,11 @@ def load(
         raise UsageError("classes and preprocess are for weights=...; a run has its own")
     found = run if isinstance(run, Run) else Run(Path(run))
     return Classifier(found.load_module(), found.classes, found.preprocess)
+
+
+def listed(images: Picture | Iterable[Picture]) -> list[object]:
+    """One image or several, as a list."""
+    return list(images) if isinstance(images, Iterable) and not isinstance(images, _ONE) else [images]
 
 
 @dataclass(frozen=True)

@@ -185,8 +185,8 @@ def test_huge_pictures_wait_as_small_ones(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(Preprocess, "pixels", spy)
     made = classifier()
     order: list[str] = []
-    decode_one = made._pixels
-    monkeypatch.setattr(made, "_pixels", lambda p, i: (order.append(f"{len(held)} prepared"), decode_one(p, i))[1])
+    decode_one = made.read
+    monkeypatch.setattr(made, "read", lambda p, i: (order.append(f"{len(held)} prepared"), decode_one(p, i))[1])
     made.predict([photo()] * 3)
     assert order == ["0 prepared", "1 prepared", "2 prepared"]
 

@@ -14,6 +14,7 @@ from striate.errors import ShapeError, UsageError
 from striate.look.explain.score import chosen, logits, notes_on, on_device_of, score
 from striate.run.inference import evaluating
 
+PIXELS = 250_000  # at a time. Measured, MobileNet v2 at 224: 5 images 2.8 s and 0.8 GB, 50 images 5.4 s and 4.8 GB
 ROUGH = 0.05  # of the change of the score: by more than that a sum may not miss it without a note
 
 
@@ -72,16 +73,18 @@ def saliency(module: nn.Module, images: Tensor, classes: int, *, target: Tensor 
 
 def integrated_gradients(
     module: nn.Module, images: Tensor, classes: int, *, target: Tensor | None = None, baseline: float = 0.0,
-    steps: int = 50, batch: int = 64,
+    steps: int = 50, batch: int | None = None,
 ) -> Attribution:  # fmt: skip
     """(x - b) times the mean gradient on the way from b to x; the values add up to score(x) - score(b).
 
     b is `baseline` everywhere, in normalised units: 0 is the mean colour. The integral is taken at `steps` points of
-    Gauss and Legendre; `error` is by how much it misses, in logits. `batch` points at a time.
+    Gauss and Legendre; `error` is by how much it misses, in logits. `batch` points at a time; None: as many as make a
+    quarter of a million pixels, for each keeps all that its way back needs.
 
     Source: Sundararajan, Taly, Yan 2017, arXiv:1703.01365, eq. 1, proposition 1.
     Raises: as `gradient`; UsageError for less than one step.
     """
+    batch = at_once(images) if batch is None else batch
     if steps < 1 or batch < 1:
         raise UsageError(f"steps = {steps}, batch = {batch}: both must be at least 1")
     with torch.inference_mode(False), evaluating(module):
@@ -108,6 +111,11 @@ def integrated_gradients(
             f"logits, where the score changes by {float(change[worst]):.3g}"
         )
     return Attribution(values, target.detach(), "integrated gradients", True, tuple(notes), error=error)
+
+
+def at_once(images: Tensor) -> int:
+    """How many copies of an image (N, c, H, W) go through a network together, where it may be many."""
+    return max(1, min(64, PIXELS // (images.shape[2] * images.shape[3])))
 
 
 def times_map(pixels: Attribution, maps: Tensor, layer: str, method: str) -> Attribution:

@@ -16,7 +16,7 @@ from striate.look.explain.faithful import Faithfulness, faithfulness
 from striate.look.explain.localise import SHARE, Place, enlarged, locate
 from striate.look.explain.methods import ATTRIBUTION, CLASS_ACTIVATION, TITLES, Method, unknown
 from striate.look.explain.randomised import Randomisation, randomise
-from striate.look.explain.score import logits, score
+from striate.look.explain.score import logits, on_device_of, score
 from striate.models.registry import entry
 from striate.run.classifier import Classifier
 from striate.run.inference import evaluating, probabilities
@@ -64,6 +64,11 @@ class Explained:
             found["areas"] = {name: round(float(area.mean()), 4) for name, area in self.faithful.areas().items()}
         return found | {"warnings": self.warnings}
 
+    def _repr_png_(self) -> bytes:
+        from striate.look.explain.picture import draw_explained, png
+
+        return png(draw_explained(self))
+
     def _image(self, i: int) -> dict[str, Any]:
         one: dict[str, Any] = {
             "file": self.names[i], "class": self.about[i], "predicted": self.predicted[i],
@@ -101,7 +106,7 @@ def explain(
         raise UsageError("there are no images to explain")
     seen = [classifier.preprocess.pixels(one) for one in images.values()]
     module, count = classifier.module, len(classifier.classes)
-    x = classifier.preprocess.normalise(torch.from_numpy(np.stack(seen)))
+    x = on_device_of(module, classifier.preprocess.normalise(torch.from_numpy(np.stack(seen))))
     with torch.inference_mode(False), evaluating(module):
         z = logits(module, x, count)
     p = probabilities(z, count)

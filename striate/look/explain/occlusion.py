@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import UsageError
-from striate.look.explain.attribution import Attribution
+from striate.look.explain.attribution import Attribution, at_once
 from striate.look.explain.score import chosen, logits, notes_on, on_device_of, score
 from striate.run.inference import evaluating
 
 
 def occlusion(
     module: nn.Module, images: Tensor, classes: int, *, target: Tensor | None = None, window: int | None = None,
-    stride: int | None = None, cover: float = 0.0, batch: int = 64,
+    stride: int | None = None, cover: float = 0.0, batch: int | None = None,
 ) -> Attribution:  # fmt: skip
     """Normalised images (N, c, H, W) -> values (N, 1, H, W) in logits: the whole pixel is covered.
 
     `window` is the side of the covering square in pixels, by default an eighth of the image's shorter side; `stride`
     how far it moves, by default half of that; `cover` its colour in normalised units, 0 being the mean colour.
-    `batch` covered images at a time; no gradient is needed.
+    `batch` covered images at a time, None: as many as make a quarter of a million pixels; no gradient is needed.
 
     Raises: UsageError for a window that is larger than the image, or a stride over which pixels would be left out.
     """
@@ -38,6 +38,7 @@ def occlusion(
         )
     if not 1 <= step <= side:
         raise UsageError(f"stride = {step}; expected 1 to {side}, the window, so that no pixel is left out")
+    batch = at_once(images) if batch is None else batch
     if batch < 1:
         raise UsageError(f"batch = {batch}: it must be at least 1")
     places = [(top, left) for top in _starts(height, side, step) for left in _starts(width, side, step)]

@@ -104,7 +104,7 @@ def _row(figure: Figure, where: list[SubplotSpec], found: Explained, i: int) -> 
         _place(right, found, i, image)
         return
     values = found.values[i].double().cpu().numpy()
-    shown, title, said = _pattern(values, map_, found.signed)
+    shown, title, said = pattern(values, map_, found.signed)
     _show(middle, shown, title, said)
     size = np.abs(map_)
     strong = float(np.quantile(size, 0.995)) or 1.0
@@ -113,8 +113,8 @@ def _row(figure: Figure, where: list[SubplotSpec], found: Explained, i: int) -> 
     )
 
 
-def _pattern(values: Rgb, map_: Rgb, signed: bool) -> tuple[Rgb, str, str]:
-    """An attribution (c, H, W) by itself."""
+def pattern(values: Rgb, map_: Rgb, signed: bool) -> tuple[Rgb, str, str]:
+    """An attribution (c, H, W) by itself, with the map (H, W) of it: the picture, its title, how to read it."""
     if signed:
         reach = float(np.quantile(np.abs(map_), 0.995)) or 1.0
         return (colormaps[SIGNED](np.clip(map_ / reach, -1, 1) / 2 + 0.5)[:, :, :3],

@@ -15,6 +15,9 @@ if "torch" not in sys.modules:
     # for milliseconds; where something else wants that core, small steps become up to twenty times slower
     # (docs/decisions/0003-waiting-threads.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # torch's C++ part would warn in every process of a training that it looks for unused parameters, as it has to
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 if TYPE_CHECKING:
     from striate.data.preprocess import Preprocess as Preprocess
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from striate.evaluation.job import evaluate as evaluate
     from striate.look.by_hand.engine import by_hand as by_hand
     from striate.look.costs.summary import summary as summary
+    from striate.look.report.report import report as report
     from striate.models.registry import create_model as create_model
     from striate.models.registry import list_models as list_models
     from striate.models.replace import replace_head as replace_head
@@ -36,6 +40,7 @@ _HOME = {
     "evaluate": "evaluation.job",
     "by_hand": "look.by_hand.engine",
     "summary": "look.costs.summary",
+    "report": "look.report.report",
     "create_model": "models.registry",
     "list_models": "models.registry",
     "replace_head": "models.replace",

@@ -19,12 +19,13 @@ CORRIDOR: dict[str, str] = {
     "models": "data blocks",
     "run": "data blocks models",
     "look": "math data blocks models run",
-    "training": "data models run look",
+    "training": "data blocks models run look",
     "evaluation": "data models run look",
     "shrink": "data blocks models run look training evaluation",
     "export": "data blocks models run look",
     "serve": "data models run look",
-    "cli": "data blocks models run look training evaluation shrink export serve",
+    "reproduce": "data blocks models run look training",
+    "cli": "data blocks models run look training evaluation shrink export serve reproduce",
 }  # fmt: skip
 ROOMS = list(CORRIDOR)
 EVERYWHERE = {"errors", "durable"}

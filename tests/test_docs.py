@@ -24,12 +24,20 @@ EXECUTED = [
     "README.md",
     "docs/tour.md",
     "docs/weights.md",
+    "docs/transfer.md",
+    "docs/distributed.md",
+    "docs/speed.md",
     "docs/zoo.md",
     "docs/look.md",
+    "docs/look_filters.md",
+    "docs/look_report.md",
+    "docs/look_activations.md",
+    "docs/look_units_and_sets.md",
     "docs/by_hand/convolution.md",
     "docs/by_hand/networks.md",
     "docs/by_hand/one_unit.md",
 ]
+EXECUTED += [f"docs/notebooks/{path.name}" for path in sorted((ROOT / "docs" / "notebooks").glob("*.md"))]
 
 BLOCK = re.compile(
     r"^(?:<!--[ ]*(?P<mark>[^\n]*?)[ ]*-->\n)?```(?P<language>[\w-]+)[ ]*\n(?P<body>.*?)^```[ ]*$",

@@ -15,18 +15,27 @@ from typing import Annotated, Any
 
 import typer
 
+from striate.cli.bench import bench_train
 from striate.cli.calc import app as calc_app
 from striate.cli.data import app as data_app
 from striate.cli.demo import demo
 from striate.cli.doctor import doctor
 from striate.cli.evaluate import evaluate
+from striate.cli.launch import command_line, speaks
+from striate.cli.look_activations import look_activations
 from striate.cli.look_augment import look_augment
 from striate.cli.look_cam import look_attribution, look_cam
 from striate.cli.look_diagram import look_diagram
+from striate.cli.look_excite import look_field, look_top
+from striate.cli.look_filters import look_filters, look_patterns
+from striate.cli.look_sets import look_embedding, look_pairs, look_probes
 from striate.cli.look_unit import look_unit
 from striate.cli.models import compare, models, summary
 from striate.cli.predict import predict
+from striate.cli.report import report
+from striate.cli.reproduce import reproduce
 from striate.cli.train import train
+from striate.cli.transferability import transferability
 from striate.cli.weights import weights
 from striate.errors import Interrupted, StriateError
 
@@ -38,6 +47,7 @@ app = typer.Typer(
     epilog="Begin with `striate demo`, or `striate doctor FOLDER` on images of your own.",
 )
 look = typer.Typer(no_args_is_help=True, help="See what the network sees.")
+bench = typer.Typer(no_args_is_help=True, help="Measure this machine at work.")
 
 
 def _version(asked: bool) -> None:
@@ -76,17 +86,23 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo, "doctor": doctor, "train": train, "evaluate": evaluate, "predict": predict,
-    "models": models, "summary": summary, "compare": compare, "weights": weights,
+    "report": report, "models": models, "summary": summary, "compare": compare, "weights": weights,
+    "transferability": transferability,
+    "reproduce": reproduce,
 }  # fmt: skip
 for name, command in _COMMANDS.items():
     app.command(name)(_guarded(command))
 _LOOKS: dict[str, Callable[..., Any]] = {
     "augment": look_augment, "unit": look_unit, "diagram": look_diagram, "cam": look_cam,
-    "attribution": look_attribution,
+    "attribution": look_attribution, "top": look_top, "field": look_field,
+    "embedding": look_embedding, "pairs": look_pairs, "probes": look_probes,
+    "filters": look_filters, "patterns": look_patterns, "activations": look_activations,
 }  # fmt: skip
 for name, command in _LOOKS.items():
     look.command(name)(_guarded(command))
+bench.command("train")(_guarded(bench_train))
 app.add_typer(look, name="look")
+app.add_typer(bench, name="bench")
 app.add_typer(data_app, name="data")
 app.add_typer(calc_app, name="calc")
 
@@ -102,12 +118,14 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name that is not UTF-8 is shown escaped, not refused
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(words)
+        with command_line([*(["--debug"] if debug else []), *words]):
+            app(words)
     except Exception as error:  # noqa: BLE001 (the one place where all errors end)
         message, code = explain(error)
         if debug:
             traceback.print_exception(error)
-        print(f"striate: {message}", file=sys.stderr)
+        if speaks(error):
+            print(f"striate: {message}", file=sys.stderr)
         sys.exit(code)
 
 

@@ -136,12 +136,15 @@ def describe_plan(plan: Plan) -> str:
         "input": f"{plan.preprocess} ({plan.preprocess_why})",
         "augment": plan.augment,
         "model": f"{plan.model}: {plan.parameters:,} parameters, {plan.macs:,} multiply-adds an image",
+        "weights": plan.weights,
+        "frozen": plan.frozen,
+        "features": plan.features,
         "training": f"{epochs}, {plan.steps:,} steps of {plan.batch} images; {plan.loss}; {plan.precision}",
         "machine": plan.machine,
         "estimate": f"{_duration(plan.seconds)}, {plan.memory_bytes / 2**20:,.0f} MiB",
         "writes": f"{plan.run}: {', '.join(plan.files)}",
     }
-    return "\n".join(f"{name:>{NAMES_END - 2}}  {text}" for name, text in rows.items())
+    return "\n".join(f"{name:>{NAMES_END - 2}}  {text}" for name, text in rows.items() if text)
 
 
 def _duration(seconds: float) -> str:

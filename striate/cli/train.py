@@ -1,9 +1,12 @@
 """`striate train`: images in, a trained, evaluated, explained classifier out."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from striate.cli.launch import follows, launch, launched
 
 
 def train(
@@ -15,6 +18,12 @@ def train(
         ),
     ] = "",
     model: Annotated[str, typer.Option("--model", "-m", help="Architecture; `striate models` lists them.")] = "",
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", help="To start from: imagenet, imagenet:TAG, a run or a weights file.")
+    ] = "",
+    freeze: Annotated[
+        str, typer.Option(help="What stays as it is: head (all but the head), or all up to and including a step.")
+    ] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the recipe; may be repeated.")
     ] = None,
@@ -34,6 +43,7 @@ def train(
         int | None,
         typer.Option(min=1, max=1024, help="Threads of the network's arithmetic; recorded, they decide the last bits."),
     ] = None,
+    nproc: Annotated[int, typer.Option(min=1, max=256, help="Processes on this machine that train together.")] = 1,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse to start where an image can't be read.")] = False,
     allow_changed_data: Annotated[
@@ -56,11 +66,20 @@ def train(
     from striate.training.job import Options
     from striate.training.job import train as run_training
 
-    request = training_request(data, model, [*(settings or []), *([f"engine={engine}"] if engine else [])], out, resume)
+    named = {"engine": engine, "weights": weights, "freeze": freeze}
+    changes = [
+        *(settings or []),
+        *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items() if value),
+    ]
+    request = training_request(data, model, changes, out, resume)
+    if nproc > 1 and not launched():
+        return launch(nproc)
     options = Options(data_dir=data_dir, download=download, workers=workers, threads=threads, save_every=save_every,
                       allow_changed_data=allow_changed_data, strict=strict, tensorboard=tensorboard)  # fmt: skip
-    with listener(quiet=quiet) as report:
+    with listener(quiet=quiet or follows()) as report:
         trained = run_training(out=request.out, resume=resume, options=options, report=report, **request.settings)
+    if follows():
+        return
     draw_curves(trained.folder)
     if not no_evaluate:
         from striate.evaluation.job import evaluate as run_evaluation

@@ -28,6 +28,8 @@ def training_request(data: str, model: str, changes: list[str], out: Path | None
     place = Path(data) if data else None
     if place and place.suffix == ".toml":
         settings = read_settings(place)
+        if "claim" in settings:
+            raise UsageError(f"{place} reproduces a claim, with seeds and arms; run it: striate reproduce {place.stem}")
         data = ""
     elif (
         place
@@ -48,7 +50,8 @@ def training_request(data: str, model: str, changes: list[str], out: Path | None
             settings[key] = value
     if not resume and "data" not in settings:
         raise UsageError("what should be learnt? Name a data set or a folder: striate train digits --model lenet5")
-    if not resume and "model" not in settings:
+    of_a_run = Path(str(settings.get("weights") or "none given")).is_dir()  # which says its model itself
+    if not resume and "model" not in settings and not of_a_run:
         raise UsageError("which network? Add --model NAME, for example --model lenet5 (`striate models` lists them)")
     return TrainingRequest(settings, out)
 

@@ -37,9 +37,9 @@ def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     return np.argsort(bits(seed, epoch, "order", np.arange(n))[:, 0], kind="stable")
 
 
-def torch_seed(seed: int, step: int) -> int:
-    """The seed for what torch draws by itself in one training step (dropout): 63 bits."""
-    return int(bits(seed, step, "torch", [0])[0, 0] >> np.uint64(1))
+def torch_seed(seed: int, step: int, rank: int = 0) -> int:
+    """The seed for what torch draws by itself in one training step (dropout) of one process: 63 bits."""
+    return int(bits(seed, step, "torch", [rank])[0, 0] >> np.uint64(1))
 
 
 def _mix(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from striate.data import keyed
 from striate.data.augment import Augment
 from striate.data.dataset import ArrayImages, Pixels, Split
+from striate.data.parts import part_of
 from striate.data.preprocess import Preprocess
 from striate.errors import DatasetError, ImageError
 
@@ -33,13 +34,19 @@ class Batch:
     images: Tensor  # (N, C, H, W) float32, normalised
     labels: Tensor  # (N,) int64
     targets: Tensor | None  # (N, classes) float32 shares, where an augmentation mixed labels
+    whole: int | None = None  # images of the batch that this is one process's part of
+    idle: bool = False  # there were too few for this process; these only keep it in step with the others
 
 
 class Loader:
     """Batches of one split.
 
-    `keep` says how many bytes of prepared pixels may stay in memory (None: half of what is free).
+    `keep` says how many bytes of prepared pixels may stay in memory (None: half of what is free). With `views`, each
+    image has so many augmented forms, used in turn from epoch to epoch; 0: new ones in every epoch. Where several
+    processes share the batches, `rank` says which part of each is this one's.
     """
+
+    rank, ranks = 0, 1
 
     def __init__(
         self,
@@ -53,7 +60,9 @@ class Loader:
         workers: int | None = None,
         keep: int | None = None,
         progress: Progress | None = None,
+        views: int = 0,
     ) -> None:
+        self.views = views
         self.split, self.preprocess, self.classes = split, preprocess, classes
         self.batch, self.seed, self.augment = batch, seed, augment
         h, w = preprocess.size
@@ -73,7 +82,11 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch in its own order, from batch `start` on."""
         order = keyed.order(self.seed, epoch, len(self.split))
-        return self._batches(order, start, epoch, self.augment)
+        return self._batches(order, start, epoch % self.views if self.views else epoch, self.augment)
+
+    def view(self, view: int) -> Iterator[Batch]:
+        """Every image once, in stored order, in one of its augmented forms: that of epochs `view`, `view + views`..."""
+        return self._batches(np.arange(len(self.split)), 0, view, self.augment)
 
     def in_order(self) -> Iterator[Batch]:
         """Every image once, in stored order, without augmentation."""
@@ -84,13 +97,13 @@ class Loader:
         parts = [order[a:b] for a, b in pairwise([*starts, len(order)])][start:]
         if self.workers == 0:
             for part in parts:
-                yield self._make(part, epoch, augment)
+                yield self._own(part, epoch, augment)
             return
         with _threads(self.workers, "striate-loader") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
                 for part in parts:
-                    ahead.append(pool.submit(self._make, part, epoch, augment))
+                    ahead.append(pool.submit(self._own, part, epoch, augment))
                     if len(ahead) > self.workers + 1:
                         yield ahead.popleft().result()
                 while ahead:
@@ -104,6 +117,20 @@ class Loader:
         n = len(self.split)
         starts = list(range(0, n, self.batch))
         return starts[:-1] if self.batch > 1 and n > 1 and n % self.batch == 1 else starts
+
+    def _own(self, indices: NDArray[np.int64], epoch: int, augment: Augment | None) -> Batch:
+        """What this process gets of a batch: all of it where it is alone."""
+        if self.ranks == 1:
+            return self._make(indices, epoch, augment)
+        part = part_of(len(indices), self.rank, self.ranks)
+        mine = slice(part.first, part.last)
+        if augment is None or not augment.mixes:
+            made = self._make(indices[mine], epoch, augment)
+        else:  # a partner may be in another process's part
+            all_of_it = self._make(indices, epoch, augment)
+            targets = all_of_it.targets
+            made = Batch(all_of_it.images[mine], all_of_it.labels[mine], None if targets is None else targets[mine])
+        return replace(made, whole=len(indices), idle=part.idle)
 
     def _make(self, indices: NDArray[np.int64], epoch: int, augment: Augment | None) -> Batch:
         labels = self.split.labels[indices]

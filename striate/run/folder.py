@@ -14,7 +14,7 @@ All but timing.jsonl are there whole or not at all: a reader may come at any tim
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from striate.models.registry import create_model
 from striate.run.packed import header_of, pack, unpack
 
 FORMAT = 1
+CONSTANTS = ("eps", "padding")  # of a layer, that no argument of the model sets
 MODEL, CONFIG, PREPROCESS, RECIPE, RESULTS = (
     "model.safetensors",
     "config.json",
@@ -39,13 +40,24 @@ MODEL, CONFIG, PREPROCESS, RECIPE, RESULTS = (
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Enough to build the network again: a registered name and the arguments of `create_model`."""
+    """Enough to build the network again: a registered name and the arguments of `create_model`.
+
+    `constants`, as `bn1.eps` or `conv1.padding`, are those that weights from elsewhere were trained with and that the
+    zoo's form of the network has otherwise.
+    """
 
     name: str
     arguments: Mapping[str, Any]
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        return create_model(self.name, **self.arguments)
+        module = create_model(self.name, **self.arguments)
+        for place, value in self.constants.items():
+            layer, _, what = place.rpartition(".")
+            if what not in CONSTANTS or not hasattr(module.get_submodule(layer), what):
+                raise UsageError(f"{self.name} has no constant {place!r}")
+            setattr(module.get_submodule(layer), what, value)
+        return module
 
 
 @dataclass(frozen=True)
@@ -57,9 +69,10 @@ class Identity:
     preprocess: Preprocess
 
     def to_json(self) -> dict[str, Any]:
+        model = {"name": self.spec.name, "arguments": dict(self.spec.arguments)}
         return {
             "format": FORMAT,
-            "model": {"name": self.spec.name, "arguments": dict(self.spec.arguments)},
+            "model": model | ({"constants": dict(self.spec.constants)} if self.spec.constants else {}),
             "classes": list(self.classes),
             "preprocess": self.preprocess.to_json(),
         }
@@ -75,7 +88,10 @@ class Identity:
             model, classes = value["model"], value["classes"]
             name, arguments = model["name"], model["arguments"]
             preprocess = Preprocess.from_json(value["preprocess"])
-            arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in arguments.items()}
+            arguments, constants = (
+                {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+                for table in (arguments, model.get("constants", {}))
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtefactError(
                 f"{where}: not what `striate train` writes ({type(error).__name__}: {error})"
@@ -86,7 +102,7 @@ class Identity:
             raise ArtefactError(f"{where}: expected a list of class names, found {classes!r}")
         if len(set(classes)) != len(classes):
             raise ArtefactError(f"{where}: two classes have the same name: {', '.join(classes)}")
-        return cls(ModelSpec(str(name), arguments), tuple(classes), preprocess)
+        return cls(ModelSpec(str(name), arguments, constants), tuple(classes), preprocess)
 
 
 class Run:
@@ -132,7 +148,7 @@ class Run:
             )
         try:
             module = self.identity.spec.build()
-        except (TypeError, UsageError) as error:
+        except (TypeError, AttributeError, UsageError) as error:
             raise ArtefactError(f"{self.folder / CONFIG}: its model can't be built ({error})") from error
         load_into(module, tensors, path)
         return module.eval()

@@ -40,6 +40,7 @@ class Progress:
     waited: int = 0  # epochs since then
     finished: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)  # of results.csv
+    receipt: dict[str, dict[str, Any]] = field(default_factory=dict)  # of what is frozen, see transfer/receipt.py
 
 
 @dataclass(frozen=True)

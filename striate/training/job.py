@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from striate.data.dataset import ROLES, Dataset
 from striate.data.loader import Loader
 from striate.data.screen import Screened, screen
 from striate.data.sources import NAMES, open_dataset, place_again, place_found
+from striate.data.wording import plural
 from striate.errors import ArtefactError, Busy, DatasetError, EnvironmentFault, MissingExtra, UsageError
 from striate.models.cost import cost
 from striate.models.registry import entry
@@ -37,15 +39,21 @@ from striate.run.folder import (
 )
 from striate.training import checkpoint
 from striate.training import recipe as recipes
+from striate.training.distributed.joining import several
+from striate.training.distributed.ranks import ALONE, Ranks
 from striate.training.engine import SLOW, make_engine
 from striate.training.loop import Trainer, kind_of
-from striate.training.losses import balanced_weights
+from striate.training.losses import balanced_weights, mass
 from striate.training.machine import Machine, settle, survey
 from striate.training.optimiser import make_optimiser
 from striate.training.plan import Plan, trial
 from striate.training.recipe import Recipe
 from striate.training.report import Report, Timing
 from striate.training.resolve import Resolved, resolve
+from striate.training.transfer import source as sources
+from striate.training.transfer.conductor import Conductor, settled, transfers
+from striate.training.transfer.receipt import FILE as RECEIPT
+from striate.training.transfer.source import Filled, Source
 
 TIMING = "timing.jsonl"
 COLUMNS = (  # of results.csv
@@ -66,6 +74,7 @@ class Options:
     strict: bool = False  # refuse to start where an image can't be read
     tensorboard: bool = False
     keep: int | None = None  # bytes of prepared pixels kept in memory; None: half of what is free
+    ranks: Ranks = ALONE  # the processes that train together; recorded
 
 
 @dataclass(frozen=True)
@@ -99,11 +108,17 @@ def train(
 
     Raises: UsageError, DataError, EnvironmentFault, Busy before training; TrainingError, Interrupted while it runs.
     """
+    if options.ranks is ALONE and several():
+        from striate.training.distributed.job import train_together
+
+        return train_together(data, model, out=out, resume=resume, options=options, report=report or Report(),
+                              settings=settings)  # fmt: skip
     asked = dict(settings)
     if data is not None:
         asked["data"] = str(data)
     if model is not None:
         asked["model"] = model
+    asked |= sources.understood(asked)
     folder = Path(out) if out is not None else None
     report = report or Report()
     if resume:
@@ -117,12 +132,13 @@ def train(
             )
         report.note(f"{folder} holds nothing to resume yet; starting from the beginning")
     recipe = Recipe.make(asked)
-    recipe = recipe.model_copy(update={"data": located(recipe.data)})
+    recipe = recipe.model_copy(update={"data": located(recipe.data), "weights": sources.located(recipe.weights)})
     if folder is not None and (folder / RECIPE).exists():
         raise UsageError(f"{folder} already holds a run; choose another --out, or go on with it by --resume")
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a run needs a folder of its own")
     _check_names(recipe)
+    source = sources.named_by(recipe, report)
     if options.tensorboard:
         _summary_writer()
     with ExitStack() as stack:
@@ -132,7 +148,7 @@ def train(
             stack.enter_context(durable.claim(folder))
         if (folder / RECIPE).exists():
             raise UsageError(f"{folder} holds a run that another process has just made; choose another --out")
-        return _start(folder, recipe, options, report)
+        return _start(folder, recipe, source, options, report)
 
 
 def located(data: str) -> str:
@@ -158,22 +174,28 @@ def _claim_new(parent: Path, stem: str, stack: ExitStack) -> Path:
     raise UsageError(f"{parent}: too many runs are called {stem}; give this one a name with --out")
 
 
-def _start(folder: Path, recipe: Recipe, options: Options, report: Report) -> Trained:
+def _start(folder: Path, recipe: Recipe, source: Source | None, options: Options, report: Report) -> Trained:
     """In a folder that is held for writing."""
     durable.sweep(folder)
-    machine = survey(options.threads)
+    machine = survey(options.threads, processes=options.ranks.world, here=options.ranks.here)
     settle(machine)
     screened = _data(recipe, options, report)
-    resolved = resolve(recipe, screened.dataset, sizes(screened), machine)
+    prepared = sources.preprocess_of(source, recipe) if source else None
+    resolved = resolve(recipe, screened.dataset, sizes(screened), machine, prepared)
+    spec = _spec(resolved, source)
+    resolved, why = settled(resolved, recipe, spec, len(screened.dataset.split("train")))
+    options.ranks.check(resolved.recipe)
     if resolved.recipe.stop_after and "val" not in screened.dataset.splits:
         report.warn("stop_after does nothing: there is no val split to tell when it gets no better")
     if resolved.recipe.engine == "by-hand":
         report.note(SLOW)
-    identity = Identity(_spec(resolved), screened.dataset.classes, resolved.choice.preprocess)
-    write_identity(folder, identity, _facts(resolved.recipe, screened, machine, options))
+    identity = Identity(spec, screened.dataset.classes, resolved.choice.preprocess)
+    facts = _facts(resolved.recipe, screened, machine, options)
+    write_identity(folder, identity, facts | ({"weights": source.to_json()} if source else {}))
     with ExitStack() as stack:
-        trainer = _trainer(folder, identity, resolved.recipe, screened, machine, options, report, stack)
-        report.plan(_plan(folder, trainer, resolved, screened, machine))
+        trainer, filled = _trainer(folder, identity, resolved.recipe, source, screened, machine, options, report, stack)
+        if options.ranks.leads:
+            report.plan(_plan(folder, trainer, resolved, screened, machine, filled, why))
         # the last file of the start: from here on it can be resumed
         durable.write_text(folder / RECIPE, resolved.recipe.to_toml())
         return _finish(folder, trainer, resumed=False)
@@ -184,7 +206,12 @@ def _resume(folder: Path, asked: Mapping[str, Any], options: Options, report: Re
     recipe = recipes.read(folder / RECIPE)
     _same_settings(folder, recipe, asked)
     stored = _recorded(run, "machine", {"name", "threads", "capability", "torch"})
-    machine = survey(options.threads or stored["threads"])
+    if (began := stored.get("processes", 1)) != options.ranks.world:
+        raise UsageError(
+            f"{folder} was begun by {plural(began, 'process')}, not {options.ranks.world}: with another number it "
+            f"would not come out the same; give --nproc {began}, or as many to torchrun"
+        )
+    machine = survey(options.threads or stored["threads"], processes=began, here=options.ranks.here)
     settle(machine)
     with durable.lock(folder):
         durable.sweep(folder)
@@ -206,8 +233,9 @@ def _resume(folder: Path, asked: Mapping[str, Any], options: Options, report: Re
         options = replace(options, data_dir=place_again(moved.data, options.data_dir, before.get("found_in")))
         screened = _data(moved, options, report)
         same = _same_data(folder, run, screened, options)
+        source = None if found else sources.named_again(run, recipe, report)
         with ExitStack() as stack:
-            trainer = _trainer(folder, run.identity, recipe, screened, machine, options, report, stack)
+            trainer, _ = _trainer(folder, run.identity, recipe, source, screened, machine, options, report, stack)
             if found:
                 trainer.restore(found)
                 p = found.progress
@@ -246,16 +274,19 @@ def _trainer(
     folder: Path,
     identity: Identity,
     recipe: Recipe,
+    source: Source | None,
     screened: Screened,
     machine: Machine,
     options: Options,
     report: Report,
     stack: ExitStack,
-) -> Trainer:
+) -> tuple[Trainer, Filled | None]:
     dataset = screened.dataset
     device = torch.device(machine.device)
     torch.manual_seed(recipe.seed)
-    module = identity.spec.build().to(device)
+    module = identity.spec.build()
+    filled = sources.fill(module, source, identity.spec, identity.classes, recipe.weights_to) if source else None
+    module = module.to(device)
     if recipe.channels_last:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert isinstance(recipe.batch, int)
@@ -271,7 +302,7 @@ def _trainer(
         report.prepare("preparing images", done, of)
 
     train = Loader(dataset.split("train"), identity.preprocess, augment=None if recipe.augment == "none" else augment,
-                   workers=options.workers, progress=tell, **common)  # fmt: skip
+                   workers=options.workers, progress=tell, views=recipe.views, **common)  # fmt: skip
     val = None
     if "val" in dataset.splits and len(dataset.split("val")):
         val = Loader(dataset.split("val"), identity.preprocess, workers=options.workers, progress=tell, **common)
@@ -280,11 +311,17 @@ def _trainer(
     rule = "highest val accuracy, then lowest val loss" if val else "last epoch (no val split)"
 
     def save(state: checkpoint.Progress, tensors: dict[str, Tensor]) -> None:
+        if not options.ranks.leads:
+            return
+        said = conductor.sign(state) if conductor else ""
+        if said and state.finished:
+            report.note(said)
         _write_results(folder, state)
         checkpoint.write(folder, state, tensors, sha)
 
     def choose(tensors: dict[str, Tensor], best: dict[str, Any]) -> None:
-        write_model(folder / MODEL, tensors, identity, {**best, "rule": rule})
+        if options.ranks.leads:
+            write_model(folder / MODEL, tensors, identity, {**best, "rule": rule})
 
     board = _tensorboard(folder, stack) if options.tensorboard else None
 
@@ -297,9 +334,13 @@ def _trainer(
     engine = make_engine(
         recipe.engine, kind_of(recipe), len(dataset.classes), smoothing=recipe.smoothing,
         weights=_class_weights(recipe, dataset))  # fmt: skip
+    conductor = Conductor(module, identity.spec, recipe, folder) if transfers(recipe) else None
+    if conductor:
+        conductor.thaw()
+        stack.callback(conductor.end)
     trainer = Trainer(
         module=module,
-        optimiser=make_optimiser(module, recipe),
+        optimiser=make_optimiser(module, recipe, conductor.factors() if conductor else None),
         recipe=recipe,
         train=train,
         val=val,
@@ -312,8 +353,26 @@ def _trainer(
         timed=timed,
         save_every=options.save_every,
         forward=engine.forward,
+        conductor=conductor,
+        ranks=options.ranks,
     )
-    return trainer
+    if conductor and recipe.features == "cached":
+        trainer.train, trainer.val = conductor.cache(train, val, trainer._place, trainer.bf16, report.prepare)
+    _share(trainer, identity, dataset, screened, options.ranks)
+    return trainer, filled
+
+
+def _share(trainer: Trainer, identity: Identity, dataset: Dataset, screened: Screened, ranks: Ranks) -> None:
+    """Give each of several processes its part of every batch, once they all are about to do the same."""
+    for loader in (trainer.train, trainer.val):
+        if loader is not None:
+            loader.rank, loader.ranks = ranks.rank, ranks.world
+    recipe, weights = trainer.recipe, _class_weights(trainer.recipe, dataset)
+    if weights is not None:
+        ranks.weigh(lambda batch: mass(batch.labels, batch.targets, len(dataset.classes), recipe.smoothing, weights))
+    same: dict[str, Any] = {"images": screened.fingerprint.sha256}
+    same |= recipe.model_dump(exclude={"data", "weights"}) | identity.to_json()
+    ranks.agree("plan", "\n".join(f"{key} = {value!r}" for key, value in same.items()))
 
 
 def _finish(folder: Path, trainer: Trainer, *, resumed: bool) -> Trained:
@@ -359,13 +418,14 @@ def sizes(screened: Screened) -> np.ndarray:
     return np.array([record.size for record in screened.records["train"] if record.reason is None], dtype=np.int64)
 
 
-def _spec(resolved: Resolved) -> ModelSpec:
+def _spec(resolved: Resolved, source: Source | None = None) -> ModelSpec:
     arguments = {
         "num_classes": resolved.outputs,
         "in_chans": resolved.channels,
         "input_size": resolved.choice.preprocess.size,
     }
-    spec = ModelSpec(resolved.recipe.model, arguments)
+    spec = ModelSpec(resolved.recipe.model, arguments | dict(source.options if source else {}),
+                     dict(source.constants) if source else {})  # fmt: skip
     with torch.device("meta"):
         spec.build()  # a size or a number of channels that the model can't take is told before anything is written
     return spec
@@ -392,16 +452,26 @@ def _facts(recipe: Recipe, screened: Screened, machine: Machine, options: Option
     }
 
 
-def _plan(folder: Path, trainer: Trainer, resolved: Resolved, screened: Screened, machine: Machine) -> Plan:
+def _plan(
+    folder: Path, trainer: Trainer, resolved: Resolved, screened: Screened, machine: Machine,
+    filled: Filled | None = None, why: str = "",
+) -> Plan:  # fmt: skip
     dataset, r = screened.dataset, resolved.recipe
     assert isinstance(r.epochs, int)
     assert isinstance(r.batch, int)
     pre = resolved.choice.preprocess
     whole = cost(trainer.module, (pre.channels, *pre.size))
+    conductor = trainer.conductor
+    if conductor:
+        conductor.set(0)
+    begun = time.perf_counter()
     first = next(iter(trainer.train.in_order()))
+    features_s = (time.perf_counter() - begun) / len(first.labels) if r.features == "cached" else 0.0
     measured = trial(trainer.module, first, trainer.loss, bf16=trainer.bf16, forward=trainer.forward)
     val_batches = len(trainer.val) if trainer.val else 0
     seconds = r.epochs * (len(trainer.train) * measured.step_s + val_batches * measured.eval_s)
+    n = len(dataset.split("train")) * max(1, r.views) + (len(dataset.split("val")) if val_batches else 0)
+    seconds += features_s * n
     pixels = (
         sum(len(s) for role, s in dataset.splits.items() if role != "test") * pre.channels * pre.size[0] * pre.size[1]
     )
@@ -427,8 +497,11 @@ def _plan(folder: Path, trainer: Trainer, resolved: Resolved, screened: Screened
         machine=machine.describe(),
         seconds=seconds,
         memory_bytes=whole.memory(r.batch, training=True, optimizer=r.optimizer).total + pixels,
-        files=files,
+        files=(*files, RECEIPT) if conductor and conductor.freezes else files,
         notes=dataset.notes,
+        weights=filled.sentence if filled else "",
+        frozen=conductor.describe() if conductor and conductor.freezes else "",
+        features=f"{r.features}: {why}" if why and r.freeze != "none" else "",
     )
 
 
@@ -447,6 +520,8 @@ def _same_settings(folder: Path, recipe: Recipe, asked: Mapping[str, Any]) -> No
         same = now in (before, "auto") or (key == "size" and now == 0)
         if key == "model":
             same = entry(now).name == before
+        if key == "weights":
+            same = sources.located(now) == before
         if key == "augment" and not same:
             same = str(Augment.parse(now)) == before
         if not same:

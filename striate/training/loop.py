@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import isfinite
 from types import FrameType
@@ -22,13 +22,15 @@ from striate.run.folder import load_into
 from striate.run.inference import probabilities
 from striate.training import monitor
 from striate.training.checkpoint import Found, Progress
+from striate.training.distributed.ranks import ALONE, Ranks
 from striate.training.engine import Forward
 from striate.training.faster import faster_layers
 from striate.training.losses import Kind, Loss, expected_at_start, on_heads
 from striate.training.optimiser import restore, set_rate, state_tensors
 from striate.training.recipe import Recipe
-from striate.training.report import Report, Step, Timing
+from striate.training.report import Laps, Report, Step, Timing
 from striate.training.schedule import Schedule
+from striate.training.transfer.conductor import Conductor
 
 Save = Callable[[Progress, dict[str, Tensor]], None]
 Chosen = Callable[[dict[str, Tensor], dict[str, Any]], None]
@@ -52,6 +54,8 @@ class Trainer:
     timed: Callable[[Timing], None]
     save_every: float = 60.0  # seconds
     forward: Forward = nn.Module.__call__  # what the network makes of images in training, with gradients
+    conductor: Conductor | None = None  # of what is frozen
+    ranks: Ranks = ALONE  # the processes that train together
 
     def __post_init__(self) -> None:
         assert isinstance(self.recipe.epochs, int)
@@ -63,6 +67,8 @@ class Trainer:
         self.average = {n: t.detach().clone() for n, t in self._state().items()} if self.recipe.ema else {}
         self._saved_at = time.monotonic()
         self._stopped: list[int] = []  # signals that came
+        self._forward = self.forward
+        self._laps = Laps()
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -98,7 +104,8 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end.  Raises: Interrupted after a signal, TrainingError where a number is not finite."""
         p = self.progress
-        with _signals() as self._stopped, faster_layers(self.module, self.device):
+        together = self.ranks.training(self.module, self.forward, self.recipe.sync_batch_norm)
+        with _signals() as self._stopped, faster_layers(self.module, self.device), together as self._forward:
             while p.epoch < self.epochs and not p.finished and not self._given_up():
                 self._epoch()
             if not p.finished:
@@ -122,14 +129,16 @@ class Trainer:
 
     def _epoch(self) -> None:
         p = self.progress
+        if self.conductor:
+            self.conductor.enter(p)
         begun, first = time.perf_counter(), p.seen
-        waited = 0.0
+        laps = self._laps = Laps()
         batches = iter(self.train.epoch(p.epoch, start=p.batch))
         group: list[Batch] = []
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
-            waited += time.perf_counter() - asked
+            laps.waited += time.perf_counter() - asked
             if batch is not None:
                 group.append(batch)
                 if len(group) < self.recipe.accumulate:
@@ -138,7 +147,7 @@ class Trainer:
                 break
             lr = self.schedule.at(p.step, p.factor)
             self._update(group, lr)
-            elapsed = time.perf_counter() - begun
+            laps.whole = elapsed = time.perf_counter() - begun
             self.report.step(
                 Step(
                     p.epoch + 1,
@@ -149,40 +158,44 @@ class Trainer:
                     p.right / p.seen,
                     lr,
                     (p.seen - first) / elapsed,
+                    replace(laps),
                 )
             )
             group = []
-            if self._stopped:
+            if self.ranks.stop(self._stopped):
                 self._stop()
             if time.monotonic() - self._saved_at >= self.save_every:
                 self._checkpoint()
         seconds = time.perf_counter() - begun
         images = p.seen - first
-        self._end_of_epoch(Timing(p.epoch + 1, seconds, images, images / seconds, waited / seconds, 0.0))
+        shares = (lap / seconds for lap in (laps.forward, laps.backward, laps.update))
+        self._end_of_epoch(Timing(p.epoch + 1, seconds, images, images / seconds, laps.waited / seconds, 0.0, *shares))
 
     def _update(self, group: list[Batch], lr: float) -> None:
-        p = self.progress
+        p, laps, clock = self.progress, self._laps, time.perf_counter
         self._seed()
         set_rate(self.optimiser, lr)
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
-        whole = sum(len(batch.labels) for batch in group)
-        for batch in group:
+        for batch, share in zip(group, self.ranks.shares(group), strict=True):
             images, labels, targets = self._place(batch)
+            begun = clock()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                outputs = self.forward(self.module, images)
+                outputs = self._forward(self.module, images)
             z, main, loss = on_heads(self.loss, outputs, labels, targets)
-            value = main.item()
-            if not isfinite(value) or not isfinite(loss.item()):
-                self._not_finite(f"the loss is {loss.item()}", [batch], lr)
+            value, whole, right = main.item(), loss.item(), int((predicted(z) == labels).sum())
+            # all processes look at the same sum: if one of them gave up alone, the others would wait for it
+            seen, loss_sum, right = self.ranks.totals(batch, value if isfinite(whole) else whole, right, self._stopped)
+            if not isfinite(loss_sum):
+                self._not_finite(f"the loss is {loss_sum / seen if isfinite(whole) else whole}", [batch], lr)
             if p.step == 0 and p.batch == 0:
-                self._check_start(value)
-            share = len(labels) / whole
+                self._check_start(loss_sum / seen)
+            forward = clock()
             (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
             p.batch += 1
-            p.seen += len(labels)
-            p.loss_sum += value * len(labels)
-            p.right += int((predicted(z) == labels).sum())
+            laps.forward, laps.backward = laps.forward + forward - begun, laps.backward + clock() - forward
+            p.seen, p.loss_sum, p.right = p.seen + seen, p.loss_sum + loss_sum, p.right + right
+        begun = clock()
         parameters = [q for q in self.module.parameters() if q.grad is not None]
         norm = torch.nn.utils.get_total_norm([q.grad for q in parameters if q.grad is not None])
         if not bool(torch.isfinite(norm)):
@@ -190,9 +203,11 @@ class Trainer:
         if self.recipe.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
         self.optimiser.step()
+        self.ranks.average(self.module, group)
         p.step += 1
         if self.average:
             self._move_average()
+        laps.update += clock() - begun
 
     def _seed(self) -> None:
         """What a step draws (dropout, dropped blocks) depends on the recipe's seed and the step's number alone.
@@ -200,7 +215,7 @@ class Trainer:
         `torch.manual_seed` would also note a call, with its whole stack, for every kind of device that this process
         never uses: 0.65 ms a step, and memory that grows.
         """
-        seed = keyed.torch_seed(self.recipe.seed, self.progress.step)
+        seed = keyed.torch_seed(self.recipe.seed, self.progress.step, self.ranks.rank)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
@@ -287,16 +302,16 @@ class Trainer:
         total, right, n = 0.0, 0, 0
         try:
             for batch in loader.in_order():
-                if self._stopped:
+                if self.ranks.stop(self._stopped):
                     return None
                 images, labels, _ = self._place(batch)
                 z = self.module(images).float()
                 value = self.loss(z, labels, None).item()
-                if not isfinite(value):
-                    self._not_finite(f"the val loss is {value}", [batch], self._last_rate())
-                total += value * len(labels)
-                right += int((probabilities(z, loader.classes).argmax(1) == labels).sum())
-                n += len(labels)
+                found = int((probabilities(z, loader.classes).argmax(1) == labels).sum())
+                seen, loss_sum, found = self.ranks.totals(batch, value, found, self._stopped)
+                if not isfinite(loss_sum):
+                    self._not_finite(f"the val loss is {loss_sum / seen}", [batch], self._last_rate())
+                total, right, n = total + loss_sum, right + found, n + seen
         finally:
             if kept is not None:
                 self.module.load_state_dict(kept)
@@ -326,13 +341,14 @@ class Trainer:
     def _not_finite(self, what: str, group: list[Batch], lr: float) -> None:
         p = self.progress
         self._seed()
+        self.ranks.diagnose()
         where = None
         for batch in group:
             images, labels, targets = self._place(batch)
             loss = partial(self._loss_again, labels, targets)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and self.module.training):
                 where = where or monitor.culprit(self.module, images, loss)
-        where = where or self._largest_gradient()
+        where = self.ranks.culprit(where) or self._largest_gradient()
         step = p.step + self.module.training  # the one that is under way, or the last before the validation
         raise TrainingError(f"epoch {p.epoch + 1}, step {step}: {what}: {where}. {self._advice(lr)}")
 
@@ -351,7 +367,8 @@ class Trainer:
 
     def _check_start(self, loss: float) -> None:
         expected = expected_at_start(kind_of(self.recipe), self.train.classes)
-        if not self.recipe.smoothing and (said := monitor.start(loss, expected, self.train.classes)):
+        fresh = not self.recipe.smoothing and not self.recipe.weights
+        if fresh and (said := monitor.start(loss, expected, self.train.classes)):
             self.report.warn(said)
 
     def _check_dead(self) -> None:

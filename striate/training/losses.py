@@ -59,6 +59,12 @@ def make_loss(kind: Kind, classes: int, *, smoothing: float = 0.0, weights: Tens
     return {"cross_entropy": cross_entropy, "bce": bce, "mse": mse}[kind]
 
 
+def mass(labels: Tensor, given: Tensor | None, classes: int, smoothing: float, weights: Tensor) -> float:
+    """What the images of a batch weigh in the weighted means of `make_loss` together: the sum of t w."""
+    t = (F.one_hot(labels, classes) if given is None else given).to(torch.float64)
+    return float((t * (1 - smoothing) + smoothing / classes).sum(0) @ weights.to(t))
+
+
 class Judged(NamedTuple):
     """What the losses are of one batch."""
 

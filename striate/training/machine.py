@@ -26,26 +26,32 @@ class Machine:
     bf16: bool  # has instructions for bf16 products
     torch: str
     python: str
+    processes: int = 1  # that train together, on this machine and others
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def describe(self) -> str:
         bf16 = "bf16 products" if self.bf16 else "no bf16 products"
-        return f"{self.name}, {self.threads} threads, {self.capability}, {bf16}; torch {self.torch}"
+        each = f"{self.processes} processes of {self.threads}" if self.processes > 1 else str(self.threads)
+        return f"{self.name}, {each} threads, {self.capability}, {bf16}; torch {self.torch}"
 
 
-def survey(threads: int | None = None) -> Machine:
-    """The machine as it is; `threads` for the network's arithmetic (None: all cores this process may use)."""
+def survey(threads: int | None = None, *, processes: int = 1, here: int = 1) -> Machine:
+    """The machine as it is; `threads` for the network's arithmetic (None: all cores this process may use).
+
+    Of several processes that train together, those that are here share its cores.
+    """
     cuda = torch.cuda.is_available()
     return Machine(
         device="cuda" if cuda else "cpu",
         name=torch.cuda.get_device_name() if cuda else _processor(),
-        threads=threads or available_cores(),
+        threads=threads or max(1, available_cores() // here),
         capability=torch.backends.cpu.get_cpu_capability(),
         bf16=torch.cuda.is_bf16_supported() if cuda else _cpu_bf16(),
         torch=torch.__version__,
         python=platform.python_version(),
+        processes=processes,
     )
 
 

@@ -10,14 +10,19 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from striate.training.recipe import Recipe
 
 
-def make_optimiser(module: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's rule over two groups: weights, and what is not decayed (biases and norms: tensors of one axis)."""
-    trained = [p for p in module.parameters() if p.requires_grad]
+def make_optimiser(module: nn.Module, recipe: Recipe, factors: Mapping[str, float] | None = None) -> Optimizer:
+    """The recipe's rule over two groups: weights, and what is not decayed (biases and norms: tensors of one axis).
+
+    `factors` are the rates of single parameters in multiples of the recipe's: then two groups for each of them.
+    """
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, p in module.named_parameters():
+        if p.requires_grad:
+            parts.setdefault(((factors or {}).get(name, 1.0), p.dim() <= 1), []).append(p)
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": params, "weight_decay": 0.0 if bare else recipe.weight_decay, "factor": factor}
+        for (factor, bare), params in sorted(parts.items(), key=lambda part: part[0])
     ]
-    groups = [group for group in groups if group["params"]]
     match recipe.optimizer:
         case "sgd":
             return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0)
@@ -31,7 +36,7 @@ def make_optimiser(module: nn.Module, recipe: Recipe) -> Optimizer:
 
 def set_rate(optimiser: Optimizer, lr: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]
 
 
 def state_tensors(module: nn.Module, optimiser: Optimizer) -> dict[str, Tensor]:

@@ -38,6 +38,9 @@ class Plan:
     memory_bytes: int
     files: tuple[str, ...]
     notes: tuple[str, ...]
+    weights: str = ""  # what training starts from
+    frozen: str = ""
+    features: str = ""  # cached or live, and why
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ Kind = Literal["constant", "step", "plateau", "cosine", "onecycle"]
 Loss = Literal["cross_entropy", "bce", "mse"]
 Precision = Literal["float32", "bf16"]
 Engine = Literal["torch", "by-hand"]
+Features = Literal["auto", "cached", "live"]
+Norms = Literal["auto", "keep", "train"]
+Phases = list[dict[str, int | float | str]]
+PHASE = "{epoch = 3, down_to = 'STEP', lr = 0.0001}"  # lr may be left out
 
 
 class Recipe(BaseModel):
@@ -65,12 +69,43 @@ class Recipe(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the moving average of weights; 0: none")
     precision: Auto | Precision = Field("auto", description="of the network's arithmetic; auto: by the machine")
     channels_last: Auto | bool = Field("auto", description="memory layout N H W C; auto: by the machine")
+    sync_batch_norm: bool = Field(False, description="several processes: batch norm over the whole batch")
     engine: Engine = Field("torch", description="finds the gradients; by-hand: formulas in NumPy, to learn from; slow")
+    # transfer
+    weights: str = Field("", description="to start from: imagenet, imagenet:TAG, a run or a file; empty: from nothing")
+    weights_to: str = Field("all", min_length=1, description="last step that takes them; the rest begins anew; or none")
+    freeze: str = Field(
+        "none", min_length=1, description="none, head (all but it), or the last step that is not trained"
+    )
+    unfreeze: Phases = Field([], description=f"later phases, [{PHASE}, ...]: STEP and all after it are trained")
+    norms: Norms = Field(
+        "auto", description="of batch norms that came with weights: keep their statistics, or train them; auto: keep"
+    )
+    head_factor: float = Field(1.0, gt=0, le=1000, description="learning rate of the head, in multiples of lr")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="factor of the rate from each block to the one before it")
+    features: Features = Field("auto", description="of what is frozen: cached, or computed live; auto: where it can be")
+    views: int = Field(0, ge=0, le=1000, description="augmented forms of each image, used in turn; 0: always new ones")
 
-    @field_validator("model", "data", "group_by", "augment")
+    @field_validator("model", "data", "group_by", "augment", "weights", "weights_to", "freeze")
     @classmethod
     def _text(cls, value: str) -> str:
         value.encode()  # a path of bytes that are no text could not be written down; UnicodeError is a ValueError
+        return value
+
+    @field_validator("unfreeze")
+    @classmethod
+    def _phases(cls, value: Phases) -> Phases:
+        """Whole tables, one after the other; whether there is such a step is for the network to say."""
+        before = 1
+        for phase in value:
+            lr, epoch = phase.get("lr", 1.0), phase.get("epoch")
+            given = {"epoch", "down_to"} <= phase.keys() <= {"epoch", "down_to", "lr"}
+            if not (given and type(epoch) is int and epoch > before and phase["down_to"] and type(lr) in (int, float)):
+                raise ValueError
+            cls._text(str(phase["down_to"]))
+            if not (isinstance(phase["down_to"], str) and 0 < float(lr) <= 100):
+                raise ValueError
+            before = epoch
         return value
 
     @classmethod
@@ -165,7 +200,9 @@ def _kinds(annotation: Any, limits: Iterable[Any] = ()) -> Iterator[str]:
         yield from map(repr, get_args(annotation))
     elif get_origin(annotation) is list:
         (each,) = _kinds(get_args(annotation)[0])
-        yield f"for each class {each}"
+        yield f"{'a list of' if each == PHASE else 'for each class'} {each}"
+    elif get_origin(annotation) is dict:
+        yield PHASE
     else:
         for choice in get_args(annotation):
             yield from _kinds(choice)

@@ -1,9 +1,20 @@
 """What training tells whoever listens. The command line draws it; a notebook or a test can do something else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from striate.training.plan import Plan
+
+
+@dataclass
+class Laps:
+    """Seconds of an epoch so far, and where they went; what is left is for the account, the report and checkpoints."""
+
+    whole: float = 0.0
+    waited: float = 0.0  # for data
+    forward: float = 0.0  # the loss with it
+    backward: float = 0.0
+    update: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,7 @@ class Step:
     accuracy: float  # likewise
     lr: float
     images_per_s: float
+    laps: Laps = field(default_factory=Laps)
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,9 @@ class Timing:
     images_per_s: float
     data_wait: float  # share of the time in which the network waited for data
     val_seconds: float
+    forward: float = 0.0  # shares of the time, likewise
+    backward: float = 0.0
+    update: float = 0.0
 
 
 class Report:

@@ -7,11 +7,13 @@ import numpy as np
 from striate.data.augment import Augment
 from striate.data.choose import Choice, choose
 from striate.data.dataset import Dataset
+from striate.data.preprocess import Preprocess
 from striate.errors import DatasetError, RecipeError
 from striate.models.registry import Entry, entry
 from striate.training.machine import Machine
 from striate.training.recipe import Recipe
 
+GENTLE = 0.0003  # learning rate where trained weights are trained further and none is given
 NATIVE = 28  # pixels: images of one size from here on are seen at their own size where the network allows it
 
 _AUGMENT = {  # by the name of the data set
@@ -33,8 +35,15 @@ class Resolved:
     channels: int
 
 
-def resolve(recipe: Recipe, dataset: Dataset, sizes: np.ndarray, machine: Machine) -> Resolved:
-    """`sizes` (N, 2): height and width of the training images, as they are stored.
+def resolve(
+    recipe: Recipe,
+    dataset: Dataset,
+    sizes: np.ndarray,
+    machine: Machine,
+    prepared: tuple[Preprocess, str] | None = None,
+) -> Resolved:
+    """`sizes` (N, 2): height and width of the training images, as they are stored. `prepared` is how images have to be
+    prepared for the weights that training starts from, and why.
 
     Raises: RecipeError, DatasetError where recipe, data and model do not go together.
     """
@@ -52,20 +61,20 @@ def resolve(recipe: Recipe, dataset: Dataset, sizes: np.ndarray, machine: Machin
     if by_hand and recipe.precision == "bf16":
         raise RecipeError("engine = 'by-hand' computes in NumPy, which has no bf16; expected precision = 'float32'")
     fast = machine.bf16 and not by_hand
-    channels = {"gray": 1, "rgb": 3, "auto": dataset.channels}[recipe.channels]
+    channels = prepared[0].channels if prepared else {"gray": 1, "rgb": 3, "auto": dataset.channels}[recipe.channels]
     batch = recipe.batch if recipe.batch != "auto" else 128 if n >= 5000 else 32
     batch = min(batch, n)
     per_epoch = -(-n // (batch * recipe.accumulate))
-    augment = str(Augment.parse(_augment(dataset, channels) if recipe.augment == "auto" else recipe.augment))
-    size = recipe.size or _size(model, sizes)
-    chosen = choose(
+    augment = str(Augment.parse(_augment(recipe, dataset, channels) if recipe.augment == "auto" else recipe.augment))
+    size = prepared[0].size[0] if prepared else recipe.size or _size(model, sizes)
+    chosen = Choice(*prepared) if prepared else choose(
         dataset.split("train"),
         sizes,
         size=(size, size),
         channels=channels,
         resize=None if recipe.resize == "auto" else recipe.resize,
         interpolation=recipe.interpolation,
-    )
+    )  # fmt: skip
     done = recipe.model_copy(
         update={
             "model": model.name,
@@ -73,11 +82,15 @@ def resolve(recipe: Recipe, dataset: Dataset, sizes: np.ndarray, machine: Machin
             "channels": "gray" if channels == 1 else "rgb",
             "size": size,
             "resize": chosen.preprocess.resize,
+            "interpolation": chosen.preprocess.interpolation,
             "augment": augment,
             "batch": batch,
             "epochs": recipe.epochs if recipe.epochs != "auto" else min(100, max(20, -(-1500 // per_epoch))),
             "precision": recipe.precision if recipe.precision != "auto" else "bf16" if fast else "float32",
             "channels_last": recipe.channels_last is not False and not by_hand,
+            "lr": GENTLE if recipe.weights and recipe.freeze != "head" and not _given(recipe, "lr") else recipe.lr,
+            "norms": ("keep" if recipe.weights else "train") if recipe.norms == "auto" else recipe.norms,
+            "features": "live" if recipe.features == "auto" else recipe.features,
         }
     )
     return Resolved(done, chosen, outputs, channels)
@@ -93,7 +106,13 @@ def _head(recipe: Recipe, model: Entry, k: int) -> tuple[str, int]:
     return ("cross_entropy" if recipe.loss == "auto" else recipe.loss), k
 
 
-def _augment(dataset: Dataset, channels: int) -> str:
+def _given(recipe: Recipe, setting: str) -> bool:
+    return setting in recipe.model_fields_set
+
+
+def _augment(recipe: Recipe, dataset: Dataset, channels: int) -> str:
+    if recipe.freeze == "head" and not (recipe.unfreeze or recipe.views or recipe.features == "live"):
+        return "none"  # features are then computed once
     return _AUGMENT.get(dataset.name) or ("hflip shift:0.1 zoom:0.1" if channels == 3 else "rotation:5 shift:0.05")
 
 

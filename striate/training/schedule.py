@@ -4,6 +4,7 @@ Only `plateau` depends on how training went; its factor is part of the training 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import cos, pi
 
 from striate.training.recipe import Recipe
@@ -21,10 +22,15 @@ class Schedule:
     step_epochs: int
 
     @classmethod
-    def of(cls, recipe: Recipe, steps_per_epoch: int, epochs: int) -> "Schedule":
-        return cls(
-            recipe.schedule, recipe.lr, steps_per_epoch * epochs, steps_per_epoch, recipe.warmup, recipe.step_epochs
-        )
+    def of(cls, recipe: Recipe, steps_per_epoch: int, epochs: int) -> "Schedule | Phased":
+        """Of a whole recipe; where it unfreezes on the way, each phase has its own schedule from its first step on."""
+        begins = [0, *(int(phase["epoch"]) - 1 for phase in recipe.unfreeze), epochs]
+        rates = [recipe.lr, *(float(phase.get("lr", recipe.lr)) for phase in recipe.unfreeze)]
+        parts = [
+            cls(recipe.schedule, lr, steps_per_epoch * (b - a), steps_per_epoch, recipe.warmup, recipe.step_epochs)
+            for lr, (a, b) in zip(rates, pairwise(begins), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else Phased(tuple(parts))
 
     def at(self, step: int, factor: float = 1.0) -> float:
         """Rate of step 0 .. steps-1; `factor` is what a plateau has left of it.
@@ -49,6 +55,21 @@ class Schedule:
         if self.kind == "step":
             return self.lr * 0.1 ** (step // self.steps_per_epoch // self.step_epochs)
         return self.lr * factor
+
+
+@dataclass(frozen=True)
+class Phased:
+    """One schedule after the other."""
+
+    parts: tuple[Schedule, ...]
+
+    def at(self, step: int, factor: float = 1.0) -> float:
+        """Rate of step 0 .. steps-1 of the whole training."""
+        for part in self.parts[:-1]:
+            if step < part.steps:
+                return part.at(step, factor)
+            step -= part.steps
+        return self.parts[-1].at(step, factor)
 
 
 def _between(a: float, b: float, share: float) -> float:

@@ -51,7 +51,26 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "ema": share,
     "precision": st.sampled_from(["auto", "float32", "bf16"]),
     "channels_last": auto | st.booleans(),
+    "sync_batch_norm": st.booleans(),
     "engine": st.sampled_from(["torch", "by-hand"]),
+    "weights": st.text(st.characters(exclude_categories=("Cs",))),
+    "weights_to": names,
+    "freeze": names,
+    "unfreeze": st.lists(st.integers(2, 99), max_size=4, unique=True)
+    .map(sorted)
+    .flatmap(
+        lambda epochs: st.tuples(
+            *(
+                st.fixed_dictionaries({"epoch": st.just(e), "down_to": names}, optional={"lr": st.floats(1e-9, 100)})
+                for e in epochs
+            )
+        ).map(list)
+    ),
+    "norms": st.sampled_from(["auto", "keep", "train"]),
+    "head_factor": st.floats(1e-9, 1000),
+    "layer_decay": st.floats(0, 1, exclude_min=True),
+    "features": st.sampled_from(["auto", "cached", "live"]),
+    "views": st.integers(0, 1000),
 }
 
 
@@ -125,7 +144,34 @@ WRONG: dict[str, list[Any]] = {
     "ema": [1, -0.1, math.nan],
     "precision": ["fp16", "float64", 32],
     "channels_last": ["yes", 1, 0, None],
+    "sync_batch_norm": ["True", 1, 0.0, None],
     "engine": ["numpy", "by_hand", 1, None],
+    "weights": [3, None, "\udcff", ["imagenet"]],
+    "weights_to": ["", 3, None],
+    "freeze": ["", 3, None, True, "\udcff"],
+    "unfreeze": [
+        "layer4",
+        3,
+        None,
+        [3],
+        [{}],
+        [{"epoch": 3}],
+        [{"epoch": 1, "down_to": "a"}],
+        [{"epoch": 3, "down_to": ""}],
+        [{"epoch": 3, "down_to": 4}],
+        [{"epoch": 3.0, "down_to": "a"}],
+        [{"epoch": True, "down_to": "a"}],
+        [{"epoch": 3, "down_to": "a", "lr": 0}],
+        [{"epoch": 3, "down_to": "a", "lr": "x"}],
+        [{"epoch": 3, "down_to": "a", "momentum": 0.5}],
+        [{"epoch": 3, "down_to": "\udcff"}],
+        [{"epoch": 3, "down_to": "a"}, {"epoch": 3, "down_to": "b"}],
+    ],
+    "norms": ["freeze", "", True],
+    "head_factor": [0, -1, 1001, math.nan, "high"],
+    "layer_decay": [0, 1.01, -1, math.nan, None],
+    "features": ["cache", "", 1],
+    "views": [-1, 1001, 1.5, True],
 }
 
 
@@ -157,6 +203,7 @@ def test_a_wrong_value_is_named_with_its_setting_and_what_was_expected(key: str,
         ("resize", "'auto' or 'crop' or 'letterbox' or 'stretch' or 'pad'"),
         ("class_weights", "'none' or 'balanced' or for each class a number, above 0"),
         ("data", "text, not empty"),
+        ("unfreeze", "a list of {epoch = 3, down_to = 'STEP', lr = 0.0001}"),
     ],
 )
 def test_what_was_expected_states_the_type_and_the_range(key: str, said: str) -> None:

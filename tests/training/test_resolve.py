@@ -134,6 +134,8 @@ def test_the_machine_is_surveyed_as_it_is() -> None:
     assert found.threads == 3
     assert survey().threads >= 1
     assert found.device in ("cpu", "cuda")
-    assert set(found.to_json()) == {"device", "name", "threads", "capability", "bf16", "torch", "python"}
+    assert set(found.to_json()) == {"device", "name", "threads", "capability", "bf16", "torch", "python", "processes"}
     assert "3 threads" in found.describe()
+    assert "2 processes of 3 threads" in survey(3, processes=2, here=2).describe()
+    assert survey(here=10_000).threads == 1
     assert found.name

@@ -1,0 +1,126 @@
+"""`striate reproduce`: is what we say still so?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from striate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from striate.reproduce.carry_out import Means
+    from striate.reproduce.experiment import Experiment
+    from striate.training.report import Report
+
+
+def reproduce(
+    name: Annotated[list[str] | None, typer.Argument(help="Recipes, as `--list` shows them.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every recipe.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show claims, stored results and what they cost.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The small form, which has its own stored result.")] = False,
+    store: Annotated[bool, typer.Option("--store", help="Keep what is measured as the stored result.")] = False,
+    timed: Annotated[bool, typer.Option("--timed", help="With --store: the machine is idle, keep the time.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(metavar="DOCS", help="Write the page of results into this folder, and stop.")
+    ] = None,
+    recipes: Annotated[Path, typer.Option(help="Folder of the recipes and their results.")] = Path("recipes"),
+    data_dir: Annotated[Path | None, typer.Option(help="Where named data sets lie.", envvar="STRIATE_DATA")] = None,
+    material: Annotated[
+        Path | None,
+        typer.Option(help="Folder with published weights and photographs.", envvar="STRIATE_SHARED"),
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not there.")] = False,
+    workers: Annotated[int | None, typer.Option(min=0, max=64, help="Threads that prepare batches.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="Threads of the network's arithmetic.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every epoch.")] = False,
+) -> None:
+    """Run recipes again, and say whether their stored results come out: exit code 0 if all do, else 1."""
+    from striate.reproduce.experiment import names, open_experiment
+
+    if sum((bool(name), all_, list_, page is not None)) != 1:
+        raise UsageError("what should be reproduced? Give names, --all, --list or --page: one of them")
+    if timed and not store:
+        raise UsageError("--timed keeps the time in the stored result, so it needs --store")
+    if page is not None:
+        _write_page(recipes, page)
+        return
+    chosen = names(recipes) if all_ or list_ else list(dict.fromkeys(name or ()))
+    if list_:
+        _list([open_experiment(recipes, one, quick=form) for one in chosen for form in (False, True)])
+        return
+    from striate.cli.progress import listener
+    from striate.reproduce.carry_out import Means
+
+    experiments = [open_experiment(recipes, one, quick=quick) for one in chosen]  # all mistakes before any work
+    means = Means(data_dir=data_dir, material=material, download=download, workers=workers, threads=threads)
+    done: dict[str, str] = {}
+    with listener(quiet=not verbose) as report:
+        for experiment in experiments:
+            try:
+                done[experiment.form] = _one(experiment, means, report if verbose else None, store, timed, all_)
+            except DataError as error:
+                if not all_:
+                    raise
+                done[experiment.form] = f"{experiment.form} was not run: {error}"
+            typer.echo(done[experiment.form])
+    wrong = [form for form, said in done.items() if not said.startswith((f"{form} reproduces", f"{form}: stored"))]
+    if len(done) > 1:
+        typer.echo(f"{len(done) - len(wrong)} of {len(done)} reproduce" + (f"; not: {', '.join(wrong)}" * bool(wrong)))
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _one(
+    experiment: "Experiment", means: "Means", report: "Report | None", store: bool, timed: bool, many: bool
+) -> str:
+    """The verdict on one recipe, a sentence."""
+    from striate.reproduce.carry_out import carry_out
+    from striate.reproduce.result import store as keep
+    from striate.reproduce.result import stored
+    from striate.reproduce.verdict import beside_claim, judge
+
+    before = None if store else stored(experiment)
+    if before is None and not store:
+        if many:
+            return f"{experiment.form} was not run: it has no stored result to compare with"
+        raise UsageError(
+            f"{experiment.form} has no stored result to compare with; --store keeps the one that is measured now"
+        )
+    result = carry_out(experiment, means, report=report, tell=lambda line: typer.echo(line, err=True), timed=timed)
+    claimed = beside_claim(experiment, result)
+    if store:
+        said = (
+            f"{experiment.form}: stored in {keep(result, experiment)}; say so in [claim]: n = {experiment.work.seeds}, "
+        )
+        return f'{said}measured = {result.made}, hardware = "{result.machine}"'
+    return " ".join(part for part in (judge(experiment, before, result).sentence + ".", claimed) if part)
+
+
+def _list(experiments: "list[Experiment]") -> None:
+    from striate.reproduce.result import stored
+
+    for experiment in experiments:
+        result = stored(experiment)
+        if not experiment.quick:
+            typer.echo(f"{experiment.name}: {experiment.claim.says} ({experiment.claim.who})")
+        kind = "small" if experiment.quick else "whole"
+        if result is None:
+            typer.echo(f"  {kind}  not run yet")
+            continue
+        arms = " | ".join(
+            (f"{one.name} " if len(result.outcomes) > 1 else "") + f"{one.mean.mean:.2f}" for one in result.outcomes
+        )
+        cost = "time not measured" if result.seconds is None else f"{result.seconds / 60:.1f} min"
+        runs = len(result.outcomes[0].runs)
+        typer.echo(f"  {kind}  {experiment.claim.metric}: {arms}; n = {runs}, {result.made}; {cost}")
+
+
+def _write_page(recipes: Path, docs: Path) -> None:
+    from striate import durable
+    from striate.reproduce.page import results_page
+
+    files = results_page(recipes)
+    for place, content in files.items():
+        durable.make_folder((docs / place).parent)
+        durable.write_text(docs / place, content)
+    typer.echo(f"Wrote {docs / 'results.md'} and {len(files) - 1} pictures")

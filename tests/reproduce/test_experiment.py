@@ -1,0 +1,82 @@
+"""Recipes of claims: what they say, and what is wrong in them."""
+
+from pathlib import Path
+
+import pytest
+
+from striate.errors import RecipeError, UnknownName
+from striate.reproduce.experiment import names, open_experiment, read_experiment
+
+PLACES = [  # what is changed, what is said of it
+    ('says = "Dropout helps."', 'say = "Dropout helps."', r"claim.say: no such key; did you mean 'says'"),
+    ("seeds = 2", "seeds = 0", r"work.seeds = 0: input should be greater than or equal to 1"),
+    ("seeds = 2", "seeds = 1", r"work.tolerance must say how far"),
+    ('baseline = "without"', 'baseline = "witout"', r"'witout': no such arm; did you mean 'without'"),
+    ("epochs = 2", 'epochs = "auto"', r"epochs must be given, so that it is the same on every machine"),
+    ("size = 28", "", r"size must be given"),
+    ("lr = 0.05", "rl = 0.05", r"no setting is called 'rl'"),
+    ("dropout = 0.5", "drop = 0.5", r"with.drop: no such key; did you mean 'dropout'"),
+    ("dropout = 0.5", "dropout = 1.5", r"dropout = 1.5: input should be less than 1"),
+    ('data = "digits"', 'data = "digits"\nmodel = "lenet5"', r"a model and a \[network\]"),
+    ("[quick.work]", "[quick.arms]", r"only work, settings and network may differ"),
+    ("[network]", "[networks]", r"no table is called 'networks'; did you mean 'network'"),
+    ("[arms.with.network]", "[arms.with.networks]", r"'networks': expected settings or network"),
+]
+
+
+@pytest.mark.parametrize(("was", "now", "said"), PLACES)
+def test_a_mistake_is_named_with_its_place(recipes: Path, was: str, now: str, said: str) -> None:
+    path = recipes / "small.toml"
+    text = path.read_text()
+    assert was in text
+    path.write_text(text.replace(was, now, 1))
+    with pytest.raises(RecipeError, match=said) as error:
+        read_experiment(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_the_small_form_changes_what_it_says_and_nothing_else(recipes: Path) -> None:
+    whole, quick = (open_experiment(recipes, "small", quick=form) for form in (False, True))
+    assert (whole.work.train_images, quick.work.train_images) == (200, 100)
+    assert whole.work.model_copy(update={"train_images": 100}) == quick.work
+    assert [arm.recipe for arm in whole.arms] == [arm.recipe for arm in quick.arms]
+    assert whole.result_path != quick.result_path
+
+
+def test_arms_differ_in_what_they_say(recipes: Path) -> None:
+    without, with_ = open_experiment(recipes, "small").arms
+    assert without.recipe == with_.recipe
+    assert without.network is not None
+    assert with_.network == without.network.model_copy(update={"dropout": 0.5})
+
+
+def test_the_digest_is_of_what_decides_the_result(recipes: Path) -> None:
+    path = recipes / "small.toml"
+    text, before = path.read_text(), open_experiment(recipes, "small").digest
+    for was, now, same in (
+        ('says = "Dropout helps."', 'says = "It does."', True),
+        ('baseline = "without"', 'baseline = "with"', True),
+        ("lr = 0.05", "lr = 0.06", False),
+        ("seeds = 2", "seeds = 3", False),
+        ("dropout = 0.5", "dropout = 0.4", False),
+        ("[quick.work]\ntrain_images = 100", "[quick.work]\ntrain_images = 90", True),
+    ):
+        path.write_text(text.replace(was, now))
+        assert (open_experiment(recipes, "small").digest == before) is same, was
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(recipes: Path) -> None:
+    with pytest.raises(UnknownName, match="no recipe is called 'smal'; did you mean 'small'"):
+        open_experiment(recipes, "smal")
+
+
+def test_a_folder_without_recipes_says_where_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="holds no recipes"):
+        open_experiment(tmp_path, "small")
+
+
+def test_recipes_of_plain_trainings_lie_beside_those_of_claims(recipes: Path) -> None:
+    (recipes / "plain.toml").write_text('model = "lenet5"\ndata = "digits"\n')
+    assert names(recipes) == ["small"]
+    with pytest.raises(RecipeError, match=r"plain\.toml claims nothing; to train by it: striate train .*plain\.toml"):
+        open_experiment(recipes, "plain")

@@ -1,0 +1,117 @@
+"""The page of results is what the recipes and the stored data give."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from striate.reproduce.experiment import names, open_experiment, read_experiment
+from striate.reproduce.page import IMAGES, PAGE, results_page
+from striate.reproduce.pictures import _apart, _ticks
+from striate.reproduce.result import CURVE, Measured, Outcome, Result, _compact, store, stored
+
+ROOT = Path(__file__).parents[2]
+RECIPES, DOCS = ROOT / "recipes", ROOT / "docs"
+
+
+def test_the_page_and_its_pictures_are_in_step_with_the_stored_results() -> None:
+    files = results_page(RECIPES)
+    stale = [str(place) for place, content in files.items() if (DOCS / place).read_text(encoding="utf-8") != content]
+    assert stale == [], "run: striate reproduce --page docs"
+    there = {path.relative_to(DOCS).as_posix() for path in (DOCS / IMAGES).glob("*")}
+    assert there == {str(place) for place in files if place != PAGE}
+    assert all(len(content) < 60_000 for place, content in files.items() if place != PAGE)
+
+
+@pytest.mark.parametrize("name", names(RECIPES))
+def test_the_header_of_a_recipe_says_what_its_stored_result_rests_on(name: str) -> None:
+    forms = [open_experiment(RECIPES, name, quick=quick) for quick in (False, True)]
+    found = [(form, result) for form in forms if (result := stored(form)) is not None]
+    claim = forms[0].claim
+    if not found:
+        assert (claim.n, claim.measured, claim.hardware) == (0, None, "")
+        return
+    form, result = found[0]
+    assert claim.n == form.work.seeds == len(result.outcomes[0].runs)
+    assert str(claim.measured) == result.made
+    assert claim.hardware == result.machine
+    assert claim.command == f"striate reproduce {form.form}"
+
+
+def test_every_stored_result_has_a_recipe_and_its_summary_is_derived_from_its_runs() -> None:
+    for path in sorted((RECIPES / "results").glob("*.json")):
+        name, _, quick = path.stem.partition(".")
+        experiment = open_experiment(RECIPES, name, quick=bool(quick))
+        result = stored(experiment)
+        assert result is not None
+        before = path.read_text(encoding="utf-8")
+        assert _compact(result.to_json(experiment.work.baseline)) + "\n" == before
+
+
+def result_of(recipes: Path, epochs: int = 3) -> Result:
+    experiment = open_experiment(recipes, "small")
+
+    def run(value: float, diverged: bool = False) -> Measured:
+        rows = [(e, 0.5 / e, 0.9, 0.4, 1 - (1 - value / 100) * epochs / e) for e in range(1, epochs + 1)]
+        curve = tuple(dict(zip(CURVE, map(float, row), strict=True)) for row in rows)
+        return Measured(value, diverged, () if diverged else curve)
+
+    outcomes = (Outcome("without", (run(90.0), run(91.0))), Outcome("with", (run(99.9), run(10.0, True))))
+    return Result("small", False, experiment.digest, "2026-11-21", "a machine", 100, outcomes)
+
+
+def test_the_page_says_the_claim_the_mean_the_difference_and_what_diverged(recipes: Path) -> None:
+    store(result_of(recipes), open_experiment(recipes, "small"))
+    page = results_page(recipes)[PAGE]
+    assert "> Dropout helps." in page
+    row = next(line for line in page.splitlines() if line.startswith("| with |"))
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        "with", "54.95 (0 to 100)", "-35.55 (-613.0 to +541.9)", "90.0", "1 of 2",
+    ]  # fmt: skip
+    assert "`striate reproduce small` · a machine, 2026-11-21" in page
+
+
+def test_a_recipe_without_a_result_claims_nothing(recipes: Path) -> None:
+    page = results_page(recipes)[PAGE]
+    assert "## Not run yet" in page
+    assert "- **Small** (`small`): Dropout helps. (nobody)" in page
+    assert "| with |" not in page
+
+
+def test_pictures_are_svg_with_a_name_for_every_line_none_over_another(recipes: Path) -> None:
+    store(result_of(recipes), open_experiment(recipes, "small"))
+    files = results_page(recipes)
+    picture = ElementTree.fromstring(files[IMAGES / "small.error.svg"])
+    texts = [(t.text, float(t.get("y", 0))) for t in picture.iter("{http://www.w3.org/2000/svg}text")]
+    named = {text: y for text, y in texts if text in ("without", "with (1 diverged)")}
+    assert len(named) == 2
+    assert abs(named["without"] - named["with (1 diverged)"]) >= 16
+    for path in picture.iter("{http://www.w3.org/2000/svg}path"):
+        numbers = [float(n) for n in re.findall(r"-?[\d.]+", path.get("d", ""))]
+        assert all(0 <= x <= 720 for x in numbers[::2])
+        assert all(0 <= y <= 320 for y in numbers[1::2])
+
+
+def test_words_at_line_ends_stand_apart_and_inside() -> None:
+    assert _apart([100.0, 100.0, 200.0, 100.0]) == [84.0, 100.0, 200.0, 116.0]  # moved as little as is needed
+    places = _apart([50.0, 51.0, 52.0, 270.0, 273.0, 10.0])
+    gaps = sorted(places)
+    assert all(b - a >= 16 - 1e-9 for a, b in pairwise(gaps))
+    assert min(places) >= 0
+    assert max(places) <= 320 - 46
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.7, 3.2), (0.05, 90), (1e-9, 2.0), (2.0, 2.0), (12, 88)])
+def test_ticks_lie_around_the_values(low: float, high: float) -> None:
+    ticks = _ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high or len(ticks) > 4
+    assert 2 <= len(ticks) <= 16
+
+
+def test_both_forms_of_every_recipe_can_be_read() -> None:
+    for name in names(RECIPES):
+        for quick in (False, True):
+            read_experiment(RECIPES / f"{name}.toml", quick=quick)

@@ -18,7 +18,7 @@ from measure import Table, arguments, fresh, middle, place, ratios, report, take
 LAYERS = {  # of the zoo's vgg16, with the rectifier, as Keras counts it: (name in the lectures, filters)
     "features.1": ("block1_conv1", 64),
     "features.3": ("block1_conv2", 64),
-    "features.11": ("block3_conv1", 8),  # of 256: the cost of one does not depend on the number
+    "features.11": ("block3_conv1", 4),  # of 256: the cost of one does not depend on the number
 }
 STEPS, SIDE = 40, 150
 
@@ -74,7 +74,9 @@ def together(layer: str, n: int, weights: str | None) -> dict:
     from striate.look.filters.canvas import Canvas
     from striate.look.filters.objectives import Channel
     from striate.look.filters.patterns import patterns
+    from striate.run.buffers import keep_big_buffers
 
+    keep_big_buffers()  # as the command does
     canvas, model = Canvas((SIDE, SIDE)), network(weights)
     wanted = [Channel(layer, c) for c in range(n)]
     patterns(model, wanted[:1], canvas, Ascent(STEPS))

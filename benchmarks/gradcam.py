@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import striate
 from striate.look.explain.gradcam import gradcam
 from striate.models.registry import entry
-from striate.training.machine import keep_big_buffers
+from striate.run.buffers import keep_big_buffers
 
 NETWORKS = ("mobilenet_v2", "resnet50", "vgg16", "densenet121")
 UNIT, HOOKS, CAPTUM = "forward and backward", "two hooks", "Captum LayerGradCam"

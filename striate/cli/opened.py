@@ -23,9 +23,11 @@ def open_classifier(model: str, weights: str | None) -> Opened:
     """A run's folder; or, with weights, a model by its name. What was assumed is said on standard error."""
     from striate.cli.downloads import download_bars
     from striate.models.registry import entry
+    from striate.run.buffers import keep_big_buffers
     from striate.run.classifier import load
     from striate.run.folder import Run
 
+    keep_big_buffers()
     if weights is None:
         classifier = load(model)
         name = Run(Path(model)).identity.spec.name

@@ -1,18 +1,15 @@
 """What the machine offers, and the settings that follow from it. All of it is recorded in the run."""
 
-import ctypes
 import platform
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 
 from striate.data.loader import available_cores
+from striate.run.buffers import keep_big_buffers
 
 Precision = Literal["float32", "bf16"]
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 
 
 @dataclass(frozen=True)
@@ -62,21 +59,6 @@ def settle(machine: Machine) -> None:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
     keep_big_buffers()
-
-
-def keep_big_buffers() -> bool:
-    """Tell glibc not to give large blocks back to the kernel after each use; False where there is no glibc.
-
-    A training step frees and asks for the same big buffers over and over. Without this each comes back as fresh
-    pages that the kernel has to clear. No number changes.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(_M_TRIM_THRESHOLD, 1 << 30))
 
 
 def _cpu_bf16() -> bool:

@@ -6,15 +6,13 @@ the same layers as torchvision's, in torch's default layout.
 """
 
 import json
-import time
 from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from train_torch import Normalize, ToTensor
+from train_torch import Normalize, ToTensor, epochs
 
 from striate.models.registry import create_model
 
@@ -71,19 +69,8 @@ def main() -> None:
     train = DataLoader(data, batch_size=options.batch, shuffle=True, num_workers=options.workers)
     torch.manual_seed(0)
     model = create_model(options.network, num_classes=data.classes)
-    criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    rates = []
-    for _ in range(options.epochs):
-        model.train()
-        begun, total = time.perf_counter(), 0.0
-        for images, labels in train:
-            optimizer.zero_grad()
-            loss = criterion(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(labels)
-        rates.append(len(data) / (time.perf_counter() - begun))
+    rates = epochs(model, train, optimizer, options.epochs)
     print(json.dumps({"images_per_s": rates, "parameters": sum(p.numel() for p in model.parameters())}))
 
 

@@ -16,7 +16,7 @@ import striate
 
 def striate_rate(model: str, data: str, epochs: int, *, out: Path, data_dir: Path, batch: int) -> list[float]:
     """Images a second in each epoch. The settings are those of the other contenders; the rest is left to Striate."""
-    from striate.training.job import Options
+    from striate.training.options import Options
 
     same = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0}
     striate.train(

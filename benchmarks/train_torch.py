@@ -81,6 +81,23 @@ class Digits(Dataset):
         return image, label
 
 
+def epochs(model: nn.Module, train: DataLoader, optimizer: torch.optim.Optimizer, n: int) -> list[float]:
+    """Images a second of each of n epochs."""
+    criterion = nn.CrossEntropyLoss()
+    rates = []
+    for _ in range(n):
+        model.train()
+        begun, total = time.perf_counter(), 0.0
+        for images, labels in train:
+            optimizer.zero_grad()
+            loss = criterion(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(labels)
+        rates.append(len(train.dataset) / (time.perf_counter() - begun))
+    return rates
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("network", choices=list(NETWORKS))
@@ -99,20 +116,9 @@ def main() -> None:
     )  # fmt: skip
     test = DataLoader(Digits(options.data_dir, "test", transforms), batch_size=1000, num_workers=options.workers)
     model = build()
-    criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
 
-    rates = []
-    for _ in range(options.epochs):
-        model.train()
-        begun, total = time.perf_counter(), 0.0
-        for images, labels in train:
-            optimizer.zero_grad()
-            loss = criterion(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(labels)
-        rates.append(len(train.dataset) / (time.perf_counter() - begun))
+    rates = epochs(model, train, optimizer, options.epochs)
 
     model.eval()
     with torch.no_grad():

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "striate"
 WRITES_BY_ITSELF = {
     "durable.py": {"xb"},  # the one place
     "data/download.py": {"r+b", "wb"},  # a download grows in a .part file, so that it can be resumed
-    "training/job.py": {"a"},  # the log of epoch times grows a line at a time, and no later room depends on it
+    "training/records.py": {"a"},  # the log of epoch times grows a line at a time, and no later room depends on it
 }
 
 RUNS_CODE = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

@@ -32,7 +32,7 @@ def bench_train(
     from striate.cli.progress import listener
     from striate.errors import UsageError
     from striate.training.bench.steps import time_steps
-    from striate.training.job import Options
+    from striate.training.options import Options
     from striate.training.recipe import parse
 
     if not model:

@@ -22,12 +22,14 @@ def look_augment(
     from striate.data.augment import Augment
 
     wanted = Augment.parse(augment)  # before anything is opened: most mistakes are made here
+    from striate import durable
     from striate.data.sources import open_dataset
-    from striate.look.augment import augment_sheet, draw_augment_sheet, plain_preprocess, write_png
+    from striate.look.augment import augment_sheet, draw_augment_sheet, plain_preprocess
+    from striate.look.png import figure_png
 
     dataset = open_dataset(data, data_dir=data_dir)
     train = dataset.split("train")
     preprocess = plain_preprocess(train, dataset.channels, size)
     sheet = augment_sheet(train, dataset.classes, wanted, preprocess, images=images, epochs=epochs, seed=seed)
-    write_png(draw_augment_sheet(sheet), out)
+    durable.write_bytes(out, figure_png(draw_augment_sheet(sheet), 150))
     typer.echo(f"{out}: {wanted.describe()}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.opened import WEIGHTS_HELP, open_classifier
+from striate.cli.opened import WEIGHTS_HELP, open_classifier, png_path
 from striate.errors import UnknownName, UsageError, suggest
 
 CAM = ("gradcam", "cam", "gradcam++", "scorecam", "layercam")
@@ -65,10 +65,7 @@ def _explain(
     model: str, images: list[Path], out: Path | None, method: str, layer: str | None, about: str | None, share: float,
     weights: str | None, check: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    if out is None and not as_json:
-        raise UsageError("where should the picture go? Add -o FILE.png; or --json for the numbers alone")
-    if out is not None and out.suffix.lower() != ".png":
-        raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; this one is a .png")
+    png_path(out, as_json)
     from striate import durable
     from striate.data.decode import read_image
     from striate.look.explain.explained import explain
@@ -78,9 +75,10 @@ def _explain(
     pixels = {str(path): read_image(path, background=background).pixels for path in images}
     found = explain(classifier, pixels, method, model=name, layer=layer, about=about, share=share, check=check)
     if out is not None:
-        from striate.look.explain.picture import draw_explained, png
+        from striate.look.explain.picture import draw_explained
+        from striate.look.png import figure_png
 
-        durable.write_bytes(out, png(draw_explained(found, who)))
+        durable.write_bytes(out, figure_png(draw_explained(found, who)))
     if as_json:
         typer.echo(json.dumps({"model": name} | found.to_json(), indent=2, ensure_ascii=False))
         return

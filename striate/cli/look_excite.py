@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.opened import WEIGHTS_HELP, open_classifier
-from striate.cli.opened_data import Data, DataDir, Download, SplitName, open_split, png_path
+from striate.cli.opened import WEIGHTS_HELP, open_classifier, png_path
+from striate.cli.opened_data import Data, DataDir, Download, SplitName, open_split
 from striate.errors import UsageError
 
 Model = Annotated[str, typer.Argument(metavar="RUN|MODEL", help="Folder of a run; or a model, with --weights.")]
@@ -52,13 +52,13 @@ def look_top(
             progress=lambda done, of: report.prepare("looking", done, of),
         )  # fmt: skip
     if out is not None:
-        from striate.look.cells import png
         from striate.look.excite.picture import draw_top, pages
+        from striate.look.png import picture_png
 
         sheets = [(one, rows) for one in found.tops for rows in pages(one)]
         for i, (one, rows) in enumerate(sheets, 1):
             path = out if i == 1 else out.with_stem(f"{out.stem}-{i}")
-            durable.write_bytes(path, png(draw_top(found, one, rows=rows, who=f"{who} on {part.title}")))
+            durable.write_bytes(path, picture_png(draw_top(found, one, rows=rows, who=f"{who} on {part.title}")))
         if not as_json:
             more = f" to {out.stem}-{len(sheets)}.png" if len(sheets) > 1 else ""
             steps = ", ".join(f"{one.layer} ({len(one.channels):,} channels)" for one in found.tops)
@@ -91,9 +91,9 @@ def look_field(
     found = effective_fields(classifier.module, preprocess(pixels), layer, channel=channel, seed=seed)
     if out is not None:
         from striate.look.excite.picture import draw_fields
-        from striate.look.explain.picture import png
+        from striate.look.png import figure_png
 
-        durable.write_bytes(out, png(draw_fields(found, as_seen(preprocess, pixels[0]), who)))
+        durable.write_bytes(out, figure_png(draw_fields(found, as_seen(preprocess, pixels[0]), who)))
         if not as_json:
             last = found[-1]
             size = "×".join(map(str, last.seen.field.size)) if last.seen.field else "unknown"

@@ -1,15 +1,14 @@
 """`striate look filters` and `striate look patterns`."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from striate import durable
-from striate.cli.opened import WEIGHTS_HELP, open_classifier
+from striate.cli.bar import bar
+from striate.cli.opened import WEIGHTS_HELP, open_classifier, png_path
 from striate.errors import UnknownName, UsageError, suggest
 
 METHODS, CONTRASTS = ("deck", "fourier"), ("each", "shared")
@@ -30,7 +29,7 @@ def look_filters(
     as_json: AsJson = False,
 ) -> None:
     """Show the kernels of a layer as pictures: in colour where they read the image."""
-    _somewhere(out, as_json)
+    png_path(out, as_json)
     if contrast not in CONTRASTS:
         raise UnknownName(f"no contrast is called {contrast!r}{suggest(contrast, CONTRASTS, 'each or shared')}")
     from striate.look.filters.kernels import kernels
@@ -39,10 +38,11 @@ def look_filters(
     classifier, name, who = open_classifier(model, weights)
     found = kernels(classifier.module, layer or entry(name).stem, order=classifier.preprocess.order)
     if out is not None:
-        from striate.look.filters.picture import kernel_sheet, png
+        from striate.look.filters.picture import kernel_sheet
+        from striate.look.png import picture_png
 
         sheet = kernel_sheet(found, f"{who}, {found.layer}: kernels", "shared" if contrast == "shared" else "each")
-        durable.write_bytes(out, png(sheet))
+        durable.write_bytes(out, picture_png(sheet))
     if as_json:
         typer.echo(json.dumps({"model": name} | found.to_json(), indent=2, ensure_ascii=False))
         return
@@ -71,7 +71,7 @@ def look_patterns(
     as_json: AsJson = False,
 ) -> None:
     """Show what excites filters, a unit or a class most: images found by climbing along gradients."""
-    _somewhere(out, as_json)
+    png_path(out, as_json)
     if method not in METHODS:
         raise UnknownName(f"no method is called {method!r}{suggest(method, METHODS, 'deck or fourier')}")
     place = _unit(unit)
@@ -86,28 +86,22 @@ def look_patterns(
     classifier, name, who = open_classifier(model, weights)
     canvas = canvas_for(classifier, None if about else layer, size)
     wanted = objectives(classifier, canvas, layer=layer, which=which, unit=place, about=about or ())
-    with _bar(f"{len(wanted)} pattern{'s' if len(wanted) != 1 else ''}") as progress:
+    with bar(f"{len(wanted)} pattern{'s' if len(wanted) != 1 else ''}") as progress:
         found = patterns(
             classifier.module, wanted, canvas, way, seed=seed, classes=len(classifier.classes), progress=progress
         )
     if out is not None:
-        from striate.look.filters.picture import pattern_sheet, png
+        from striate.look.filters.picture import pattern_sheet
+        from striate.look.png import picture_png
 
         what = "the classes" if about and len(about) > 1 else "the class" if about else layer
-        durable.write_bytes(out, png(pattern_sheet(found, f"{who}: what excites {what} most")))
+        durable.write_bytes(out, picture_png(pattern_sheet(found, f"{who}: what excites {what} most")))
     if as_json:
         typer.echo(json.dumps({"model": name} | found.to_json(), indent=2, ensure_ascii=False))
         return
     h, w = canvas.size
     typer.echo(f"Wrote {out}: {len(wanted)} pattern{'s' if len(wanted) != 1 else ''} of {h} × {w} pixels; {found.said}")
     _warn(found.notes)
-
-
-def _somewhere(out: Path | None, as_json: bool) -> None:
-    if out is None and not as_json:
-        raise UsageError("where should the picture go? Add -o FILE.png; or --json for the numbers alone")
-    if out is not None and out.suffix.lower() != ".png":
-        raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; this one is a .png")
 
 
 def _unit(typed: str | None) -> tuple[int, int, int] | None:
@@ -117,17 +111,6 @@ def _unit(typed: str | None) -> tuple[int, int, int] | None:
     if len(words) != 3 or not all(word.isdecimal() for word in words):
         raise UsageError(f"--unit {typed!r}: expected channel, row and column, such as 2,10,12")
     return int(words[0]), int(words[1]), int(words[2])
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not Console(stderr=True).is_terminal) as bars:
-        row = bars.add_task(what, total=None)
-        yield lambda done, of: bars.update(row, completed=done, total=of)
 
 
 def _warn(notes: tuple[str, ...]) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from striate.cli.look_excite import AsJson, Layers, Model, Out, Weights
-from striate.cli.opened import open_classifier
-from striate.cli.opened_data import Data, DataDir, Download, SplitName, open_split, open_splits, png_path
+from striate.cli.opened import open_classifier, png_path
+from striate.cli.opened_data import Data, DataDir, Download, SplitName, open_split, open_splits
 from striate.errors import UnknownName, UsageError, suggest
 
 MAPS = ("pca", "tsne", "umap")
@@ -56,10 +56,10 @@ def look_embedding(
     if table is not None:
         durable.write_bytes(table, found.to_csv().encode("utf-8", "surrogateescape"))
     if out is not None:
-        from striate.look.explain.picture import png
+        from striate.look.png import figure_png
         from striate.look.sets.picture import draw_embedding
 
-        durable.write_bytes(out, png(draw_embedding(found, f"{who} on {part.title}", thumbnails=thumbnails)))
+        durable.write_bytes(out, figure_png(draw_embedding(found, f"{who} on {part.title}", thumbnails=thumbnails)))
     if as_json:
         told = {"model": name, "data": part.dataset.name, "split": part.role} | found.to_json()
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
@@ -101,10 +101,10 @@ def look_pairs(
         said.probabilities, images, classifier.preprocess, classifier.classes, most=most, examples=examples
     )
     if out is not None:
-        from striate.look.cells import png
+        from striate.look.png import picture_png
         from striate.look.sets.picture import draw_pairs
 
-        durable.write_bytes(out, png(draw_pairs(found, f"{who} on {part.title}")))
+        durable.write_bytes(out, picture_png(draw_pairs(found, f"{who} on {part.title}")))
     if as_json:
         told = {"model": name, "data": part.dataset.name, "split": part.role} | found.to_json()
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
@@ -146,10 +146,10 @@ def look_probes(
             progress=lambda done, of: report.prepare("looking", done, of),
         )  # fmt: skip
     if out is not None:
-        from striate.look.explain.picture import png
+        from striate.look.png import figure_png
         from striate.look.sets.picture import draw_probes
 
-        durable.write_bytes(out, png(draw_probes(found, f"{who} on {dataset.name}")))
+        durable.write_bytes(out, figure_png(draw_probes(found, f"{who} on {dataset.name}")))
     if as_json:
         told = {"model": name, "data": dataset.name} | found.to_json()
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from striate import durable
-from striate.cli.opened import WEIGHTS_HELP, open_classifier
+from striate.cli.opened import WEIGHTS_HELP, open_classifier, png_path
 from striate.errors import UsageError
 
 
@@ -36,8 +36,7 @@ def look_unit(
 ) -> None:
     """Show what one unit is made of: patch, kernel, products, sum; and what the way back tells it."""
     place, most = _place(at), _most(terms)
-    if out is not None and out.suffix.lower() != ".png":
-        raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; it can be .png")
+    png_path(out, otherwise=True)
     from striate.data.decode import read_image
     from striate.look.units.unit import unit
 
@@ -49,10 +48,11 @@ def look_unit(
     )
     typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else found.text(most))
     if out is not None:
-        from striate.look.units.picture import draw_unit, png
+        from striate.look.png import figure_png
+        from striate.look.units.picture import draw_unit
 
         picture = preprocess.pixels(source).transpose(1, 2, 0)[:, :, :: -1 if preprocess.order == "bgr" else 1]
-        durable.write_bytes(out, png(draw_unit(found, picture, classifier.module.get_submodule(layer))))
+        durable.write_bytes(out, figure_png(draw_unit(found, picture, classifier.module.get_submodule(layer)), 130))
         typer.echo(f"\nWrote {out}", err=as_json)
 
 

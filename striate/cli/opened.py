@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from striate.errors import UsageError
+
 if TYPE_CHECKING:
     from striate.run.classifier import Classifier
 
@@ -39,3 +41,11 @@ def open_classifier(model: str, weights: str | None) -> Opened:
     for note in classifier.notes:
         typer.echo(f"note: {note}", err=True)
     return Opened(classifier, name, title)
+
+
+def png_path(out: Path | None, otherwise: bool) -> None:
+    """Refuse a picture that could not be written, or none where nothing else is told, before anything is computed."""
+    if out is None and not otherwise:
+        raise UsageError("where should the picture go? Add -o FILE.png; or --json for the numbers alone")
+    if out is not None and out.suffix.lower() != ".png":
+        raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; this one is a .png")

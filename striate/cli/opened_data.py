@@ -76,11 +76,3 @@ def open_splits(
         raise UsageError(f"which images? Name a data set, a folder or a list after {model}")
     dataset = open_dataset(data, data_dir=data_dir, download=download, background=preprocess.background)
     return screened(dataset, tell).dataset
-
-
-def png_path(out: Path | None, as_json: bool) -> None:
-    """Refuse a picture that could not be written before anything is computed."""
-    if out is None and not as_json:
-        raise UsageError("where should the picture go? Add -o FILE.png; or --json for the numbers alone")
-    if out is not None and out.suffix.lower() != ".png":
-        raise UsageError(f"{out} would be a picture of the form {out.suffix or '(none)'!r}; this one is a .png")

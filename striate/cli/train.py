@@ -63,8 +63,8 @@ def train(
     from striate.cli.progress import listener
     from striate.cli.words import card_summary, training_request, what_next
     from striate.look.curves import draw_curves
-    from striate.training.job import Options
     from striate.training.job import train as run_training
+    from striate.training.options import Options
 
     named = {"engine": engine, "weights": weights, "freeze": freeze}
     changes = [

@@ -31,7 +31,7 @@ def transferability(
     """Give the first layers of a run to another task, frozen and tuned, and draw how well each number of them does."""
     from striate.cli.progress import listener
     from striate.look.transferability import draw_transfer_curve, transfer_curve
-    from striate.training.job import Options
+    from striate.training.options import Options
     from striate.training.recipe import parse
     from striate.training.transfer.transferability import transferability as study_of
 

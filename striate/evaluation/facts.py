@@ -20,9 +20,7 @@ from striate.data.screen import Screened
 from striate.errors import ArtefactError
 from striate.evaluation.card import Facts, Quarantined
 from striate.models.cost import cost
-from striate.run.folder import MODEL, RECIPE, RESULTS, Run, read_about
-
-TIMING = "timing.jsonl"
+from striate.run.folder import MODEL, RECIPE, RESULTS, TIMING, Run, read_about
 
 
 @dataclass(frozen=True, eq=False)

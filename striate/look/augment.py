@@ -1,10 +1,8 @@
 """What an augmentation does to your own images: each as it is, and as training will see it, epoch after epoch."""
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate import durable
 from striate.data.augment import Augment
 from striate.data.dataset import Split
 from striate.data.preprocess import Preprocess
@@ -98,13 +95,6 @@ def plain_preprocess(split: Split, channels: int, size: int | None = None) -> Pr
     return Preprocess(
         size=(height, width), order="gray" if channels == 1 else "rgb", mean=(0.0,) * channels, std=(1.0,) * channels
     )
-
-
-def write_png(figure: Figure, out: Path) -> None:
-    """Raises: EnvironmentFault where the picture can't be written."""
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=150, format="png", metadata={"Software": None})
-    durable.write_bytes(out, picture.getvalue())
 
 
 def draw_augment_sheet(sheet: AugmentSheet) -> Figure:

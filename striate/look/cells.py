@@ -1,7 +1,5 @@
 """Small pictures in rows, with words that fit under them."""
 
-import io
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -38,13 +36,6 @@ def fit(words: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     while words and font.getlength(f"{words}…") > width:
         words = words[:-1]
     return f"{words}…"
-
-
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file."""
-    stored = io.BytesIO()
-    picture.save(stored, "PNG")
-    return stored.getvalue()
 
 
 def at_least_one(side: float) -> int:

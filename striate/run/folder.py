@@ -29,12 +29,13 @@ from striate.run.packed import header_of, pack, unpack
 
 FORMAT = 1
 CONSTANTS = ("eps", "padding")  # of a layer, that no argument of the model sets
-MODEL, CONFIG, PREPROCESS, RECIPE, RESULTS = (
+MODEL, CONFIG, PREPROCESS, RECIPE, RESULTS, TIMING = (
     "model.safetensors",
     "config.json",
     "preprocess.json",
     "recipe.toml",
     "results.csv",
+    "timing.jsonl",
 )
 
 

@@ -1,14 +1,11 @@
 """The training loop: the same bytes for the same recipe, whether it was stopped in between or not."""
 
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import isfinite
-from types import FrameType
 from typing import Any
 
 import torch
@@ -30,6 +27,7 @@ from striate.training.optimiser import restore, set_rate, state_tensors
 from striate.training.recipe import Recipe
 from striate.training.report import Laps, Report, Step, Timing
 from striate.training.schedule import Schedule
+from striate.training.signals import noted_signals
 from striate.training.transfer.conductor import Conductor
 
 Save = Callable[[Progress, dict[str, Tensor]], None]
@@ -105,7 +103,7 @@ class Trainer:
         """Train to the end.  Raises: Interrupted after a signal, TrainingError where a number is not finite."""
         p = self.progress
         together = self.ranks.training(self.module, self.forward, self.recipe.sync_batch_norm)
-        with _signals() as self._stopped, faster_layers(self.module, self.device), together as self._forward:
+        with noted_signals() as self._stopped, faster_layers(self.module, self.device), together as self._forward:
             while p.epoch < self.epochs and not p.finished and not self._given_up():
                 self._epoch()
             if not p.finished:
@@ -387,29 +385,3 @@ def kind_of(recipe: Recipe) -> Kind:
     """The loss of a resolved recipe."""
     assert recipe.loss != "auto"
     return recipe.loss
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Signals that ask to stop are noted, so that the step under way ends and its state is saved. The second one of
-    the same kind acts at once. Outside the main thread nothing is changed.
-    """
-    got: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield got
-        return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    before = {kind: signal.getsignal(kind) for kind in signal.Signals if kind.name in names}
-    before = {kind: handler for kind, handler in before.items() if handler != signal.SIG_IGN}  # as nohup wants it
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        got.append(number)
-        signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
-
-    try:
-        for kind in before:
-            signal.signal(kind, note)
-        yield got
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler or signal.SIG_DFL)

@@ -4,6 +4,7 @@ What is `"auto"` is resolved from the data and the machine before the first step
 run stores. How a run is carried out (workers, how often it saves) is not part of it: it changes no result.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -135,6 +136,10 @@ class Recipe(BaseModel):
     def to_toml(self) -> str:
         """The recipe as a TOML file; `Recipe.read` gives it back."""
         return tomli_w.dumps(self.model_dump())
+
+    def digest(self) -> str:
+        """SHA-256 of the settings, not of the file: a comment may be added to it while a run is stopped."""
+        return hashlib.sha256(self.to_toml().encode()).hexdigest()
 
 
 def expected(name: str) -> str:

@@ -60,7 +60,8 @@ def digit_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LeNet-5 after four epochs on the digits."""
-    from striate.training.job import Options, train
+    from striate.training.job import train
+    from striate.training.options import Options
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     train("digits", "lenet5", out=folder, epochs=4, augment="none", options=Options(threads=1, workers=0))

@@ -44,7 +44,7 @@ def test_json_has_every_term_and_nothing_else_is_printed(
         (("--layer", "C3", "--at", "5,x"), "expected whole numbers with commas"),
         (("--layer", "C3", "--terms", "some"), "expected a whole number from 1, or all"),
         (("--layer", "C3", "--class", "seven"), "no class is called 'seven'"),
-        (("--layer", "C3", "-o", "unit.gif"), "it can be .png"),
+        (("--layer", "C3", "-o", "unit.gif"), "this one is a .png"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
+from striate import durable
 from striate.data.augment import Augment
 from striate.data.dataset import ArrayImages, Split
 from striate.data.loader import Loader
 from striate.data.preprocess import Preprocess
 from striate.errors import EnvironmentFault, UsageError
-from striate.look.augment import augment_sheet, draw_augment_sheet, plain_preprocess, write_png
+from striate.look.augment import augment_sheet, draw_augment_sheet, plain_preprocess
+from striate.look.png import figure_png
 
 CLASSES = ("cats", "dogs", "newts")
 
@@ -92,7 +94,7 @@ def test_nothing_to_show_is_said() -> None:
 def test_a_picture_that_cannot_be_written_names_its_path(tmp_path: Path) -> None:
     figure = draw_augment_sheet(augment_sheet(split(), CLASSES, Augment(), Preprocess(size=(8, 8)), images=1, epochs=1))
     with pytest.raises(EnvironmentFault, match="not there"):
-        write_png(figure, tmp_path / "not there" / "a.png")
-    write_png(figure, tmp_path / "a.png")
+        durable.write_bytes(tmp_path / "not there" / "a.png", figure_png(figure))
+    durable.write_bytes(tmp_path / "a.png", figure_png(figure))
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.format == "PNG"

@@ -13,7 +13,8 @@ from striate.data.preprocess import Preprocess
 from striate.errors import UnknownName, UsageError
 from striate.look.explain.explained import NOTHING, Explained, explain, number_of
 from striate.look.explain.methods import ATTRIBUTION, CLASS_ACTIVATION, TITLES
-from striate.look.explain.picture import draw_explained, over, png
+from striate.look.explain.picture import draw_explained, over
+from striate.look.png import figure_png
 from striate.models.registry import create_model
 from striate.run.classifier import Classifier
 from tests.look.planted import planted
@@ -95,7 +96,7 @@ def test_every_method_has_a_picture(method: str, classifier: Classifier) -> None
 
 
 def size_of(found: Explained) -> tuple[int, int]:
-    with Image.open(io.BytesIO(png(draw_explained(found, "a run, $5")))) as picture:
+    with Image.open(io.BytesIO(figure_png(draw_explained(found, "a run, $5")))) as picture:
         assert picture.format == "PNG"
         return picture.size
 

@@ -12,7 +12,8 @@ import pytest
 from striate.errors import (
     Interrupted,
 )
-from striate.training.job import Options, Trained, train
+from striate.training.job import Trained, train
+from striate.training.options import Options
 from striate.training.plan import Plan
 from striate.training.report import Report, Step, Timing
 

@@ -40,9 +40,10 @@ from striate.run.folder import MODEL, read_about, read_json, read_model, write_m
 from striate.run.packed import pack, unpack
 from striate.training import checkpoint
 from striate.training.checkpoint import FOLDER, Progress
-from striate.training.job import COLUMNS, train
+from striate.training.job import train
 from striate.training.loop import Trainer, predicted
 from striate.training.recipe import read
+from striate.training.records import COLUMNS
 from striate.training.report import Report, Timing
 from tests.training.runs import FILES, SMALL, STEPS, Listener, chain, files, go, half, options, rows
 

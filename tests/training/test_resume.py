@@ -285,7 +285,8 @@ def test_workers_change_no_byte_where_the_network_has_two_threads(tmp_path: Path
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from striate.training.job import Options, train\n"
+        "from striate.training.job import train\n"
+        "from striate.training.options import Options\n"
         "import torch\n"
         "train('digits', 'lenet5', out=Path(sys.argv[1]), epochs=1, batch=512, augment='hflip',\n"
         "      options=Options(threads=2, workers=int(sys.argv[2]), keep=0))\n"

@@ -18,6 +18,7 @@ from striate.look.activations.overview import Shown, page
 from striate.look.activations.sheet import draw_sheet, png, stacked, strip
 from striate.look.activations.steps import Fold, Step, folded, makers, steps_of
 from striate.look.activations.tiles import Scale
+from striate.look.png import picture_png
 from striate.run.classifier import Classifier
 from striate.run.inference import evaluating
 
@@ -55,7 +56,7 @@ def named(classifier: Classifier, images: Sequence[tuple[str, Pixels]]) -> Named
     seen = [preprocess.pixels(one) for _, one in images]
     x = preprocess.normalise(torch.from_numpy(np.stack(seen)))
     shown = [one.transpose(1, 2, 0)[:, :, :: -1 if preprocess.order == "bgr" else 1] for one in seen]
-    pictures = tuple(cells.png(cells.fitted(one, max(SIDE, *one.shape[:2]))) for one in shown)
+    pictures = tuple(picture_png(cells.fitted(one, max(SIDE, *one.shape[:2]))) for one in shown)
     return Named(x, tuple(name for name, _ in images), pictures)
 
 

@@ -82,6 +82,20 @@ def _softmax(operation: ModuleType, at: Place, x: Array) -> tuple[Array, Back]:
     return operation.forward(x, axis), lambda g: (operation.backward(g, x, axis),)
 
 
+def _weighted(at: Place, operation: ModuleType, x: Array, *where: Any) -> tuple[Array, Back]:
+    """What has weights and perhaps biases, and learns both."""
+    w = at.numbers("weight")
+    assert w is not None
+
+    def back(g: Array) -> tuple[Array]:
+        dx, dw, db = operation.backward(g, x, w, *where)
+        at.learn("weight", dw)
+        at.learn("bias", db)
+        return (dx,)
+
+    return operation.forward(x, w, at.numbers("bias"), *where), back
+
+
 def _conv2d(at: Place, x: Array) -> tuple[Array, Back]:
     layer = at.layer
     if layer.padding_mode != "zeros":
@@ -91,30 +105,11 @@ def _conv2d(at: Place, x: Array) -> tuple[Array, Back]:
 
 
 def _convolution(at: Place, x: Array, padding: geometry.Padding) -> tuple[Array, Back]:
-    w = at.numbers("weight")
-    assert w is not None
-    where = (at.layer.stride, padding, at.layer.dilation, at.layer.groups)
-
-    def back(g: Array) -> tuple[Array]:
-        dx, dw, db = conv2d.backward(g, x, w, *where)
-        at.learn("weight", dw)
-        at.learn("bias", db)
-        return (dx,)
-
-    return conv2d.forward(x, w, at.numbers("bias"), *where), back
+    return _weighted(at, conv2d, x, at.layer.stride, padding, at.layer.dilation, at.layer.groups)
 
 
 def _linear(at: Place, x: Array) -> tuple[Array, Back]:
-    w = at.numbers("weight")
-    assert w is not None
-
-    def back(g: Array) -> tuple[Array]:
-        dx, dw, db = dense.backward(g, x, w)
-        at.learn("weight", dw)
-        at.learn("bias", db)
-        return (dx,)
-
-    return dense.forward(x, w, at.numbers("bias")), back
+    return _weighted(at, dense, x)
 
 
 def _batch_norm(at: Place, x: Array) -> tuple[Array, Back]:
@@ -257,17 +252,7 @@ def _share(at: Place, x: Array) -> tuple[Array, Back]:
 
 
 def _sub_sampling(at: Place, x: Array) -> tuple[Array, Back]:
-    w, b = at.numbers("weight"), at.numbers("bias")
-    assert w is not None
-    assert b is not None
-
-    def back(g: Array) -> tuple[Array]:
-        dx, dw, db = channel_affine.backward(g, x, w)
-        at.learn("weight", dw)
-        at.learn("bias", db)
-        return (dx,)
-
-    return channel_affine.forward(x, w, b), back
+    return _weighted(at, channel_affine, x)
 
 
 def _radial_basis(at: Place, x: Array) -> tuple[Array, Back]:

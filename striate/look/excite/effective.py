@@ -84,9 +84,9 @@ class Fields:
 
     def _repr_png_(self) -> bytes:
         from striate.look.excite.picture import draw_fields
-        from striate.look.explain.picture import png
+        from striate.look.png import figure_png
 
-        return png(draw_fields(self.steps, self.pixels))
+        return figure_png(draw_fields(self.steps, self.pixels))
 
 
 def effective_fields(

@@ -70,10 +70,10 @@ class Exciting:
 
     def _repr_png_(self) -> bytes:
         """The first channels of the first step, for a notebook."""
-        from striate.look.cells import png
         from striate.look.excite.picture import draw_top
+        from striate.look.png import picture_png
 
-        return png(draw_top(self, self.tops[0], rows=range(min(IN_A_NOTEBOOK, len(self.tops[0].channels)))))
+        return picture_png(draw_top(self, self.tops[0], rows=range(min(IN_A_NOTEBOOK, len(self.tops[0].channels)))))
 
 
 def what_excites(

@@ -65,9 +65,10 @@ class Explained:
         return found | {"warnings": self.warnings}
 
     def _repr_png_(self) -> bytes:
-        from striate.look.explain.picture import draw_explained, png
+        from striate.look.explain.picture import draw_explained
+        from striate.look.png import figure_png
 
-        return png(draw_explained(self))
+        return figure_png(draw_explained(self))
 
     def _image(self, i: int) -> dict[str, Any]:
         one: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """The picture of an explanation: a row an image, with the map over it, where it points, and how far to trust it."""
 
-import io
 import textwrap
 from pathlib import Path
 
@@ -56,13 +55,6 @@ def draw_explained(found: Explained, who: str = "") -> Figure:
     if tests:
         _tests(figure, found, left, (foot - 1.5) / height, 1.05 / height)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    stored = io.BytesIO()
-    figure.savefig(stored, dpi=140, format="png", metadata={"Software": None}, facecolor=figure.get_facecolor())
-    return stored.getvalue()
 
 
 def over(image: NDArray[np.uint8], map_: NDArray[np.float64]) -> Rgb:

@@ -91,9 +91,10 @@ class Kernels:
         }  # fmt: skip
 
     def _repr_png_(self) -> bytes:
-        from striate.look.filters.picture import kernel_sheet, png
+        from striate.look.filters.picture import kernel_sheet
+        from striate.look.png import picture_png
 
-        return png(kernel_sheet(self))
+        return picture_png(kernel_sheet(self))
 
 
 def kernels(module: nn.Module, layer: str | None = None, *, order: str = "rgb") -> Kernels:

@@ -94,9 +94,10 @@ class Patterns:
         }  # fmt: skip
 
     def _repr_png_(self) -> bytes:
-        from striate.look.filters.picture import pattern_sheet, png
+        from striate.look.filters.picture import pattern_sheet
+        from striate.look.png import picture_png
 
-        return png(pattern_sheet(self))
+        return picture_png(pattern_sheet(self))
 
 
 def patterns(

@@ -1,6 +1,5 @@
 """Sheets of kernels and of patterns, drawn with Pillow: hundreds of small pictures with a word below each."""
 
-import io
 from collections.abc import Sequence
 from math import ceil, sqrt
 
@@ -58,13 +57,6 @@ def kernel_sheet(found: Kernels, title: str = "", contrast: Contrast = "each") -
         pictures = [_sized(image, tile, small=True) for image in flat]
         return _sheet(title, [size, scale], pictures, marks, tile, foot)
     return _table(title, [_grouped(size, found.groups), scale, *foot], shown, marks)
-
-
-def png(sheet: Image.Image) -> bytes:
-    """The sheet as a PNG file."""
-    stored = io.BytesIO()
-    sheet.save(stored, "PNG")
-    return stored.getvalue()
 
 
 def _sheet(

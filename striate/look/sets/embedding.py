@@ -68,10 +68,10 @@ class Embedding:
         }
 
     def _repr_png_(self) -> bytes:
-        from striate.look.explain.picture import png
+        from striate.look.png import figure_png
         from striate.look.sets.picture import draw_embedding
 
-        return png(draw_embedding(self))
+        return figure_png(draw_embedding(self))
 
 
 def principal(values: NDArray[np.floating], k: int) -> Principal:

@@ -74,10 +74,10 @@ class Pairs:
         }
 
     def _repr_png_(self) -> bytes:
-        from striate.look.cells import png
+        from striate.look.png import picture_png
         from striate.look.sets.picture import draw_pairs
 
-        return png(draw_pairs(self))
+        return picture_png(draw_pairs(self))
 
 
 def most_confused(

@@ -72,10 +72,10 @@ class Probes:
         }
 
     def _repr_png_(self) -> bytes:
-        from striate.look.explain.picture import png
+        from striate.look.png import figure_png
         from striate.look.sets.picture import draw_probes
 
-        return png(draw_probes(self))
+        return figure_png(draw_probes(self))
 
 
 def shrunk(y: Tensor, most: int = FEATURES) -> Tensor:

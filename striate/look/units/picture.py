@@ -3,7 +3,6 @@
 A window is drawn as patch, kernel and products; a layer of one number as its curve; all else as bars, a term each.
 """
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -67,13 +66,6 @@ def draw_unit(one: Unit, picture: NDArray[np.uint8], layer: nn.Module | None = N
     _handed_on(left, right, one, channels)
     _learnt(figure.add_subplot(back[3]), one)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    stored = io.BytesIO()
-    figure.savefig(stored, dpi=130, format="png", metadata={"Software": None})
-    return stored.getvalue()
 
 
 def _image(axes: Axes, one: Unit, picture: NDArray[np.uint8]) -> None:

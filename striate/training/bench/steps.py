@@ -20,7 +20,8 @@ from striate.models.registry import entry
 from striate.training.bench.kinds import seconds_by_kind
 from striate.training.bench.made_up import write_made_up
 from striate.training.bench.peak import peak_macs
-from striate.training.job import Options, train
+from striate.training.job import train
+from striate.training.options import Options
 from striate.training.plan import Plan
 from striate.training.recipe import Recipe
 from striate.training.report import Laps, Report, Step

@@ -19,6 +19,7 @@ from striate.run.folder import CONFIG, RECIPE
 from striate.training import checkpoint, job
 from striate.training.distributed.joining import joined, restarted
 from striate.training.distributed.together import Together
+from striate.training.options import Options
 from striate.training.report import Report
 
 
@@ -28,7 +29,7 @@ def train_together(
     *,
     out: str | Path | None,
     resume: bool,
-    options: "job.Options",
+    options: Options,
     report: Report,
     settings: dict[str, Any],
 ) -> "job.Trained":

@@ -22,7 +22,8 @@ from striate.errors import DatasetError, UsageError
 from striate.models.features import spine_of
 from striate.models.registry import entry
 from striate.run.folder import Run
-from striate.training.job import Options, train
+from striate.training.job import train
+from striate.training.options import Options
 from striate.training.recipe import Recipe
 from striate.training.report import Report
 from striate.training.transfer.places import span, steps

@@ -7,7 +7,8 @@ from torch import nn
 
 from striate.errors import ShapeError, UnknownName, UsageError
 from striate.look.filters.kernels import SMALL, ZERO, kernels
-from striate.look.filters.picture import kernel_sheet, png
+from striate.look.filters.picture import kernel_sheet
+from striate.look.png import picture_png
 from striate.models.registry import create_model, entry, list_models
 from striate.models.shapes import without_numbers
 
@@ -76,7 +77,7 @@ def test_what_has_no_kernels_is_refused_with_those_that_have() -> None:
 def test_a_sheet_of_any_number_of_filters_is_drawn(c_in: int, c_out: int) -> None:
     found = kernels(nn.Sequential(nn.Conv2d(c_in, c_out, 3)), order="rgb" if c_in == 3 else "gray")
     sheet = kernel_sheet(found, contrast="shared")
-    assert png(sheet).startswith(b"\x89PNG")
+    assert picture_png(sheet).startswith(b"\x89PNG")
     assert sheet.width <= 2000
     assert found._repr_png_().startswith(b"\x89PNG")
 

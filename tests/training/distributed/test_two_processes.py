@@ -18,7 +18,8 @@ import torch
 from striate.errors import DataError, DatasetError, RecipeError, UsageError
 from striate.models import registry
 from striate.run.folder import read_model
-from striate.training.job import Options, train
+from striate.training.job import train
+from striate.training.options import Options
 from tests.training.conftest import write_images
 from tests.training.distributed.worker import register_networks
 from tests.training.runs import files

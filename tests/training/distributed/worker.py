@@ -20,8 +20,9 @@ from striate.blocks.wiring import Chain
 from striate.errors import StriateError
 from striate.models import registry
 from striate.models.registry import Entry, register
-from striate.training.job import Options, train
+from striate.training.job import train
 from striate.training.loop import Trainer
+from striate.training.options import Options
 from striate.training.report import Report
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from striate.models.registry import create_model, entry
 from striate.models.shapes import without_numbers
-from striate.training.job import Options, train
+from striate.training.job import train
+from striate.training.options import Options
 from striate.training.recipe import read
 from striate.training.transfer.phases import phases
 from striate.training.transfer.places import frozen_steps, head_layers

@@ -1,4 +1,4 @@
-"""What it costs to begin: `striate --help`, and `import striate` on top of torch, in fresh processes.
+"""What it costs to begin: `striate --help`, `import striate` on top of torch, and a summary, in fresh processes.
 
 "everything" also touches each name that the package offers, since names are imported when they are first used.
 """
@@ -20,6 +20,7 @@ PYTHON = {
     "import torch, striate": "import torch, striate",
     "import torch, striate; everything": EVERYTHING,
 }
+SUMMARIES = ("resnet18", "nasnet_a_large", "cifar_resnet1202", "stochastic_depth_resnet1202")  # the longest
 
 
 def main() -> None:
@@ -31,13 +32,18 @@ def main() -> None:
         "striate --help": clock([str(command), "--help"]),
         "striate train --help": clock([str(command), "train", "--help"]),
     }
+    contenders |= {f"striate summary {name}": clock([str(command), "summary", name]) for name in SUMMARIES}
     for call in contenders.values():  # once, so that every file is in the page cache
         call()
     seconds = take_turns(contenders, options.rounds)
     rows = [[name, f"{middle(s):.3f}", f"{min(s):.3f}", f"{max(s):.3f}"] for name, s in seconds.items()]
     extra = {
         name: [a - b for a, b in zip(seconds[name], seconds["import torch"], strict=True)]
-        for name in ("import torch, striate", "import torch, striate; everything")
+        for name in (
+            "import torch, striate",
+            "import torch, striate; everything",
+            *(f"striate summary {name}" for name in SUMMARIES),
+        )
     }
     rows += [
         [f"{name}: beyond torch", f"{middle(s):.3f}", f"{min(s):.3f}", f"{max(s):.3f}"] for name, s in extra.items()

@@ -4,8 +4,9 @@
 
 A mirror is believed in nothing: not its length, its type, its redirects or its bytes. Whatever is under its final name
 has been compared with the hash in the catalogue; a reader never sees half a file. Of several processes one fetches,
-the others wait and find it there. Where a publisher states no length, the mirror's is taken; where it states no hash,
-there is nothing to compare with.
+the others wait and find it there. Where a publisher states no length, the mirror's is taken. Where it states no hash,
+the first file that comes is believed: its SHA-256 is written beside it, in name.sha256 as `sha256sum` has it, and from
+then on any other file is refused.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from http.client import HTTPMessage, HTTPResponse
 from importlib.resources import files
@@ -46,10 +47,18 @@ class Original:
     sha256: str  # or its first digits, as they stand in the names of some files
     mirrors: tuple[str, ...]  # complete addresses
     md5: str = ""  # where only this is published
+    noted: Path | None = None  # the file that `sha256` was written down in when this one first came
 
     def __str__(self) -> str:
         known = [f"SHA-256 {self.sha256[:16]}..."] if self.sha256 else [f"MD5 {self.md5}"] if self.md5 else []
         return ", ".join(known + ([f"{self.size:,} bytes"] if self.size is not None else []))
+
+    @property
+    def compared(self) -> str:
+        """What the bytes of a file are compared with, in words."""
+        if self.noted:
+            return f"other bytes than those that came first, whose SHA-256 is in {self.noted}; remove it to accept them"
+        return f"other bytes than the original's ({'SHA-256' if self.sha256 else 'MD5'})"
 
     def is_at(self, path: Path) -> bool:
         """Whether the file at `path` is this one, as far as its publisher says how to tell."""
@@ -106,7 +115,7 @@ def fetch_dataset(
 def fetch(
     wanted: Original, folder: Path, *, timeout_s: float = 30, patience_s: float = 3600, progress: Progress | None = None
 ) -> Path:
-    """The file, complete and compared with its hash.
+    """The file, complete and compared with its hash; where none is published, with that of the file that came first.
 
     `timeout_s` bounds each silence of a mirror, `patience_s` the wait for another process that fetches into the folder.
 
@@ -116,9 +125,13 @@ def fetch(
     final = folder / wanted.name
     durable.make_folder(folder)
     with _turn(folder, patience_s):
+        wanted = _as_noted(wanted, final)
         if final.exists():
             if wanted.is_at(final):
+                _note(wanted, final)
                 return final
+            if wanted.noted:
+                raise DatasetError(f"{final}: {wanted.compared}, or move the file away to download it again")
             raise DatasetError(
                 f"{final}: another file than the original ({wanted}); it was left alone: move it away to download the "
                 "original"
@@ -135,7 +148,28 @@ def fetch(
             raise EnvironmentFault(
                 f"{part}: could not be written ({error.strerror or error}); what is there is kept"
             ) from error
+        _note(wanted, final)
     return final
+
+
+def _as_noted(wanted: Original, final: Path) -> Original:
+    """The same file with the hash that was written down when it first came, where its publisher states none."""
+    note = final.with_name(f"{final.name}.sha256")
+    if wanted.sha256 or wanted.md5 or not note.exists():
+        return wanted
+    try:
+        digits = re.match(r"[0-9a-f]{64}\b", note.read_text(encoding="ascii", errors="replace"))
+    except OSError as error:
+        raise EnvironmentFault(f"{note}: could not be read ({error.strerror or error})") from error
+    if digits is None:
+        raise DatasetError(f"{note}: does not begin with a SHA-256, 64 digits; remove it to have it written anew")
+    return replace(wanted, sha256=digits[0], noted=note)
+
+
+def _note(wanted: Original, final: Path) -> None:
+    """Write down the hash of a file whose publisher states none."""
+    if not wanted.sha256 and not wanted.md5:
+        durable.write_text(final.with_name(f"{final.name}.sha256"), f"{_digest(final, 'sha256')}  {final.name}\n")
 
 
 class _Failed(Exception):
@@ -156,8 +190,7 @@ def _bring(wanted: Original, part: Path, timeout_s: float, progress: Progress) -
                 if wanted.size is None or before < wanted.size:
                     _append(wanted, mirror, part, before, timeout_s, progress)
                 if not wanted.is_at(part):
-                    kind = "SHA-256" if wanted.sha256 else "MD5"
-                    raise _Failed(f"other bytes than the original's ({kind})", stale=True)
+                    raise _Failed(wanted.compared, stale=True)
                 return
             except _Failed as failure:
                 failures[mirror] = str(failure)

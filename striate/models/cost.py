@@ -10,19 +10,21 @@ makes none. Buffers are running statistics, without step counters.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from math import prod
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import ShapeError, UsageError
 from striate.models.field import Field, after
 from striate.models.memory import Memory, measure
+from striate.models.repeats import Repeats, abridged
+from striate.models.running import announced
 from striate.models.shapes import by_name, perform, tensors
 from striate.models.skeleton import images, skeleton
 
@@ -155,9 +157,10 @@ def _one_image(shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
 
 def _run(model: nn.Module, shape: tuple[int, ...]) -> "Watch":
     x = images(model, shape)
-    watch = Watch(x)
-    with watch.hooked(model.eval()), watch, torch.no_grad():
-        model(x)
+    with abridged(model.eval()) as repeats:
+        watch = Watch(x, repeats)
+        with announced(model, watch.enter, watch.leave), watch, torch.no_grad():
+            model(x)
     return watch
 
 
@@ -166,42 +169,68 @@ class Call:
     """A layer that is running."""
 
     name: str
+    first: int  # rows that were there when it began
     macs: int = 0
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows one image through a model and writes a row for each layer that it leaves."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, repeats: Repeats | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.repeats = repeats
         self.rows: list[Row] = []
         self.counted: set[int] = set()  # ids of parameters and buffers that have been put into a row
-        self.fields = WeakTensorKeyDictionary({x: Field()})  # of every value that depends on the image
-        self.running = [Call("")]
+        self.fields: dict[int, tuple[ref[Tensor], Field | None]] = {}  # by the id of a value that depends on the image
+        self.note(x, Field())
+        self.running = [Call("", 0)]
         self.lost: dict[str, str] = {}  # operation behind which the field is unknown -> layer where it first was
         self.products: set[str] = set()  # operations that multiply activations by activations
 
-    @contextmanager
-    def hooked(self, model: nn.Module) -> Iterator[None]:
-        """Be told when a layer begins and ends."""
-        handles = []
-        for name, layer in model.named_modules():
-            handles.append(layer.register_forward_pre_hook(lambda _, x, name=name: self.running.append(Call(name))))
-            handles.append(layer.register_forward_hook(self.leave))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def note(self, x: Tensor, seen: Field | None) -> None:
+        """Remember what a value sees as long as it is there; torch's dictionary for that takes ten times as long."""
+        self.fields[id(x)] = ref(x), seen
+
+    def dependent(self, values: list[Tensor]) -> list[tuple[Tensor, Field | None]]:
+        """Those values that depend on the image, with what they see."""
+        found = [(x, self.fields.get(id(x))) for x in values]
+        return [(x, known[1]) for x, known in found if known and known[0]() is x]
+
+    def seen(self, value: Tensor) -> Field | None:
+        """What a value sees of the image; None if it can't be known, or depends on none."""
+        return next((field for _, field in self.dependent([value])), None)
+
+    def enter(self, name: str) -> None:
+        self.running.append(Call(name, len(self.rows)))
 
     def leave(self, layer: nn.Module, x: Any, y: Any) -> None:
+        """Write the row of a layer, and those of the blocks that will not run because they are like this one."""
+        call = self.running.pop()
+        self.write(call, layer, x, y)
+        following = self.repeats.following(call.name, x, y) if self.repeats else ()
+        if following:
+            self.write_again(call, x[0], y, following)
+
+    def write_again(self, call: Call, x: Tensor, y: Tensor, following: tuple[tuple[str, nn.Module], ...]) -> None:
+        """The rows of a block once more for each that follows: their fields grow as they did from its input on."""
+        rows = self.rows[call.first :]
+        before, now = self.seen(x), self.seen(y)
+        for times, (name, block) in enumerate(following, start=1):
+            for row in rows:
+                seen = row.field and row.field.grown(before, now, times)
+                self.rows.append(replace(row, name=name + row.name.removeprefix(call.name), field=seen))
+            for layer in block.modules():
+                self.counted.update(map(id, _own(layer, self.counted)))
+        self.note(y, now and now.grown(before, now, len(following)))
+
+    def write(self, call: Call, layer: nn.Module, x: Any, y: Any) -> None:
         """Write the row of a layer that has children only if it does something of its own."""
-        call, inner = self.running.pop(), any(True for _ in layer.children())
+        inner = any(child is not None for child in layer._modules.values())
         own = _own(layer, self.counted)
         if inner and not own and not call.macs:
             return
         self.counted.update(map(id, own))
-        outputs, stored = _tensors(y), {tensor.untyped_storage()._cdata for tensor in _tensors(x)}
+        outputs, stored = tensors(y), {tensor.untyped_storage()._cdata for tensor in tensors(x)}
         made = [] if inner else [tensor for tensor in outputs if tensor.untyped_storage()._cdata not in stored]
         weights = [w for w in own if isinstance(w, nn.Parameter)]
         self.rows.append(
@@ -215,7 +244,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 macs=call.macs,
                 elements=sum(tensor.numel() for tensor in made),
                 bytes=sum(tensor.nbytes for tensor in made),
-                field=self.fields[outputs[0]] if outputs and outputs[0] in self.fields else None,
+                field=self.seen(outputs[0]) if outputs else None,
             )
         )
 
@@ -224,14 +253,17 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False  # nothing is compiled here, and torch would load its compiler (2 s) to say so
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        arguments, y = by_name(operation, args, kwargs or {}), perform(operation, args, kwargs or {})
+        kwargs = kwargs or {}
+        arguments = by_name(operation, args, kwargs)
+        y = perform(operation, args, kwargs, arguments)
         self.running[-1].macs += _macs(operation, arguments, y)
-        if "bmm" in str(operation) or "attention" in str(operation):
+        if _multiplies_activations(operation):
             self.products.add(str(operation.overloadpacket))
-        inputs = [(x, self.fields[x]) for x in _tensors((args, kwargs)) if x in self.fields]
-        for tensor in _tensors(y) if inputs else []:
-            self.fields[tensor] = after(operation, arguments, inputs, tensor)
-            if self.fields[tensor] is None and all(seen for _, seen in inputs):
+        inputs = self.dependent(tensors((args, kwargs)))
+        for tensor in tensors(y) if inputs else []:
+            found = after(operation, arguments, inputs, tensor)
+            self.note(tensor, found)
+            if found is None and all(seen for _, seen in inputs):
                 self.lost.setdefault(str(operation.overloadpacket), self.running[-1].name)
         return y
 
@@ -246,6 +278,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return (*fields, *products)
 
 
+@cache
+def _multiplies_activations(operation: Any) -> bool:
+    return "bmm" in str(operation) or "attention" in str(operation)
+
+
 def _macs(operation: Any, a: dict[str, Any], y: Any) -> int:
     match operation.overloadpacket:
         case aten.convolution:
@@ -258,14 +295,10 @@ def _macs(operation: Any, a: dict[str, Any], y: Any) -> int:
     return 0
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    return list(tensors(tree))
-
-
 def _own(layer: nn.Module, counted: set[int]) -> list[Tensor]:
     """Parameters and running statistics of the layer itself that no row has counted."""
-    tensors = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-    return [tensor for tensor in tensors if id(tensor) not in counted]
+    found = {id(x): x for x in (*layer._parameters.values(), *layer._buffers.values()) if x is not None}
+    return [x for number, x in found.items() if number not in counted]
 
 
 def _count(tensors: Iterator[Tensor] | list[Tensor]) -> int:

@@ -66,6 +66,16 @@ class Field:
         high = _each(lambda high, n, jump: high + (n - 1) * jump, self.high, positions, self.jump)
         return Field(self.low, high, (0, 0))
 
+    def grown(self, before: "Field | None", now: "Field | None", times: int) -> "Field":
+        """The field after it has grown several times as it grew from before to now: through blocks that are alike."""
+        if before is None or now is None:
+            return self
+        return Field(
+            _each(lambda own, a, b: own + times * (b - a), self.low, before.low, now.low),
+            _each(lambda own, a, b: own + times * (b - a), self.high, before.high, now.high),
+            self.jump,
+        )
+
     def union(self, other: "Field", positions: Pair) -> "Field":
         """What a value sees that is made of two; where their strides differ, one window for all positions."""
         if self.jump == other.jump:

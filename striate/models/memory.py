@@ -65,7 +65,7 @@ def measure(skeleton: nn.Module, shape: tuple[int, ...], training: bool, optimiz
     with ledger, torch.set_grad_enabled(training), torch.random.fork_rng(devices=[]):
         y = skeleton(images(skeleton, shape))
         if training:
-            outputs = list(tensors(y))
+            outputs = tensors(y)
             gradients_of = [torch.empty(part.shape, dtype=part.dtype, device=part.device) for part in outputs]
             torch.autograd.backward(outputs, gradients_of)
     gradients = {ledger.serial(w.grad) for w in weights if w.grad is not None}
@@ -88,8 +88,10 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False  # nothing is compiled here, and torch would load its compiler (2 s) to say so
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        y = perform(operation, args, kwargs or {})
-        copies, last = _copies(operation, by_name(operation, args, kwargs or {}), y)
+        kwargs = kwargs or {}
+        named = by_name(operation, args, kwargs)
+        y = perform(operation, args, kwargs, named)
+        copies, last = _copies(operation, named, y)
         self.entries += [(WORKSPACE, copies), (WORKSPACE, last - copies)]
         for tensor in tensors(y):
             storage = tensor.untyped_storage()

@@ -164,6 +164,8 @@ def weights_cache() -> Path:
 def fetch_weights(one: Publication, *, progress: Progress | None = None, timeout_s: float = 30) -> Path:
     """The file of published weights, downloaded if it is not there, and compared with the hash that is known.
 
+    Where its publisher states none, that of the file which came first is written beside it, and holds from then on.
+
     Raises: Offline, with the place to put the file by hand; and as `striate.data.download.fetch`.
     """
     return fetch(one.original, weights_cache(), timeout_s=timeout_s, progress=progress)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext
 
 aten = torch.ops.aten
 Arguments = dict[str, Any]  # of an operation, by the names in its schema
@@ -22,12 +22,15 @@ Arguments = dict[str, Any]  # of an operation, by the names in its schema
 @contextmanager
 def without_numbers() -> Iterator[None]:
     """Models that are built inside have shapes and no numbers: they take no memory, and next to no time."""
-    with torch.device("meta"), _Unfilled():
+    with _Unfilled(torch.device("meta")):
         yield
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leaves new tensors as they are; filling one that has no numbers would load torch's compiler, too."""
+class _Unfilled(DeviceContext):
+    """Leaves new tensors as they are; filling one that has no numbers would load torch's compiler, too.
+
+    One context for the device and for this: each that is around a call is passed again at every layer.
+    """
 
     FILL = (
         Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_,
@@ -36,16 +39,17 @@ class _Unfilled(TorchFunctionMode):
     )  # fmt: skip
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
         if function in self.FILL:
-            return args[0] if args else given["tensor"]
-        return function(*args, **given)
+            return args[0] if args else (kwargs or {})["tensor"]
+        return super().__torch_function__(function, types, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 def by_name(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """The arguments of an operation by the names in its schema, defaults filled in."""
-    defaults = _defaults(operation)
-    return defaults | dict(zip(defaults, args, strict=False)) | kwargs  # those at the end may be left out
+    arguments = _defaults(operation).copy()
+    arguments.update(zip(arguments, args, strict=False))  # those at the end may be left out
+    arguments.update(kwargs)
+    return arguments
 
 
 @cache
@@ -53,23 +57,25 @@ def _defaults(operation: Any) -> Arguments:
     return {argument.name: argument.default_value for argument in operation._schema.arguments}
 
 
-def tensors(tree: Any) -> Iterator[Tensor]:
+def tensors(tree: Any) -> list[Tensor]:
     """All that are in a nest of tuples, lists and dictionaries; torch's own walk takes ten times as long."""
     if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, (tuple, list)):
-        for branch in tree:
-            yield from tensors(branch)
-    elif isinstance(tree, dict):
-        for branch in tree.values():
-            yield from tensors(branch)
+        return [tree]
+    found: list[Tensor] = []
+    if isinstance(tree, (tuple, list, dict)):
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            if isinstance(branch, Tensor):
+                found.append(branch)
+            elif isinstance(branch, (tuple, list, dict)):
+                found += tensors(branch)
+    return found
 
 
-def perform(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The operation's result, or the shape of it where the tensors have no numbers."""
+def perform(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], named: Arguments | None = None) -> Any:
+    """The operation's result, or the shape of it where the tensors have no numbers; `named` is `by_name` of it."""
     rule = _RULES.get(operation.overloadpacket)
     if rule and all(x.is_meta for x in tensors(args)):
-        y = rule(by_name(operation, args, kwargs))
+        y = rule(by_name(operation, args, kwargs) if named is None else named)
         if y is not None:
             return y
     return operation(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from itertools import chain
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def skeleton(model: nn.Module, device: str = "meta") -> nn.Module:
 
 def images(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
     """A batch of black images, of the type and on the device of the model's weights."""
-    weights = (w for w in (*model.parameters(), *model.buffers()) if w.is_floating_point())
+    weights = (w for w in chain(model.parameters(), model.buffers()) if w.is_floating_point())
     like = next(weights, torch.empty(0, device="meta"))
     return torch.zeros(shape, dtype=like.dtype, device=like.device)
 

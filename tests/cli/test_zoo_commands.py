@@ -1,6 +1,9 @@
 """`striate models`, `summary`, `compare` and `look diagram`: what they print and write."""
 
 import json
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,20 @@ def test_mistakes_end_in_one_line(striate: Command, words: list[str], said: str)
     assert answer.code == 2
     assert said in answer.err
     assert len(answer.err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "nasnet_a_large", "cifar_resnet1202", "stochastic_depth_resnet1202"])
+def test_a_summary_takes_less_than_a_second_beyond_importing_torch(name: str) -> None:
+    """Processor time, since others may be using the machine; the least of three, whose files are in memory by then."""
+
+    def seconds(*arguments: str) -> float:
+        found = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(found)
+
+    assert seconds("-m", "striate", "summary", name) - seconds("-c", "import torch") < 1.0

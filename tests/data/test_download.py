@@ -402,8 +402,66 @@ def test_a_part_of_a_hash_and_an_md5_are_compared_too(
 ) -> None:
     md5 = hashlib.md5(CONTENT).hexdigest() if known == "md5" else ""
     one = replace(wanted(path), size=None, sha256=PREFIX if known == "prefix" else "", md5=md5)
-    if path == "good" or known == "nothing":  # with nothing to compare with, any bytes are taken
+    if path == "good" or known == "nothing":  # with nothing to compare with, the first bytes are taken
         assert fetch(one, tmp_path, timeout_s=2) == fetch(one, tmp_path, timeout_s=2)
     else:
         with pytest.raises(Offline, match="other bytes than the original's"):
             fetch(one, tmp_path, timeout_s=2)
+
+
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def of_unknown_hash(original: Original) -> Original:
+    return replace(original, size=None, sha256="")
+
+
+def test_the_hash_of_a_file_whose_publisher_states_none_is_written_down(
+    wanted: Callable[..., Original], tmp_path: Path
+) -> None:
+    fetch(of_unknown_hash(wanted("good")), tmp_path, timeout_s=2)
+    assert (tmp_path / "file.gz.sha256").read_text() == f"{DIGEST}  file.gz\n"  # `sha256sum -c` reads it
+    fetch(wanted("good"), tmp_path / "known", timeout_s=2)
+    assert not (tmp_path / "known" / "file.gz.sha256").exists()
+
+
+def test_a_file_that_somebody_put_there_is_noted_too(wanted: Callable[..., Original], tmp_path: Path) -> None:
+    (tmp_path / "file.gz").write_bytes(CONTENT)
+    fetch(of_unknown_hash(wanted("missing")), tmp_path, timeout_s=2)
+    assert (tmp_path / "file.gz.sha256").read_text().startswith(DIGEST)
+
+
+def test_a_file_that_has_changed_since_it_came_is_refused(wanted: Callable[..., Original], tmp_path: Path) -> None:
+    one = of_unknown_hash(wanted("good"))
+    fetch(one, tmp_path, timeout_s=2)
+    (tmp_path / "file.gz").write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    with pytest.raises(DatasetError, match=r"file\.gz: other bytes than those that came first.*file\.gz\.sha256"):
+        fetch(one, tmp_path, timeout_s=2)
+    (tmp_path / "file.gz").unlink()
+    assert fetch(one, tmp_path, timeout_s=2).read_bytes() == CONTENT
+
+
+def test_other_bytes_at_the_second_download_are_refused_until_the_note_is_removed(
+    wanted: Callable[..., Original], tmp_path: Path
+) -> None:
+    fetch(of_unknown_hash(wanted("good")), tmp_path, timeout_s=2).unlink()
+    changed = of_unknown_hash(wanted("wrong"))
+    with pytest.raises(Offline, match=r"those that came first.*file\.gz\.sha256; remove it"):
+        fetch(changed, tmp_path, timeout_s=2)
+    assert not (tmp_path / "file.gz").exists()
+    (tmp_path / "file.gz.sha256").unlink()
+    assert fetch(changed, tmp_path, timeout_s=2).read_bytes() == WRONG
+
+
+def test_the_next_mirror_makes_good_bytes_that_are_not_those_that_came_first(
+    wanted: Callable[..., Original], tmp_path: Path
+) -> None:
+    fetch(of_unknown_hash(wanted("good")), tmp_path, timeout_s=2).unlink()
+    assert fetch(of_unknown_hash(wanted("wrong", "good")), tmp_path, timeout_s=2).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("note", [b"", b"abc  file.gz\n", b"\xff\xfe", b"0" * 65])
+def test_a_damaged_note_is_named(wanted: Callable[..., Original], tmp_path: Path, note: bytes) -> None:
+    (tmp_path / "file.gz.sha256").write_bytes(note)
+    with pytest.raises(DatasetError, match=r"file\.gz\.sha256: does not begin with a SHA-256"):
+        fetch(of_unknown_hash(wanted("good")), tmp_path, timeout_s=2)

@@ -9,6 +9,7 @@ one core), and neither compiled nor turned into ONNX files: that has not been wa
 import copy
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ def fresh(name: str) -> nn.Module:
         with torch.no_grad():
             model.train()(batch(name, 8))
     return model.eval()
+
+
+@torch.no_grad()
+def rounding_of(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """How far logits are from those in double precision: 3e-4 of the largest in se_resnet152, whose gates amplify."""
+    return float((y - copy.deepcopy(model).double()(x.double())).abs().max() / y.abs().max())
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -200,18 +207,37 @@ def test_it_is_exported_with_the_same_logits(name: str) -> None:
     assert torch.equal(torch.export.export(model, (x,)).module()(x), model(x))
 
 
+ONE_A_FILE = (  # of the smallest that a file has
+    "lenet5", "lenet5_1998", "deck_mnist_convnet", "capsnet_mnist", "cifar_resnet20", "alexnet_onetower", "zfnet_b",
+    "nin_cifar10", "vgg11", "squeezenet1_1", "mobilenet_v1_0.25_128", "mobilenet_v2_0.35", "shufflenet_v2_x0_5",
+    "resnet18", "deck_vgg16_dense", "googlenet", "mnasnet0_5", "resnet50v2", "resnext50_32x4d", "se_resnet50",
+    "wide_resnet50_2", "xception", "cifar_densenet_bc100", "bn_inception", "efficientnet_b0", "inception_v3",
+    "inception_v4", "inception_resnet_v1", "stochastic_depth_resnet110", "nasnet_a_mobile", "nasnet_c",
+)  # fmt: skip
+
+
+def test_every_file_has_a_network_that_is_compiled_to_machine_code() -> None:
+    def files(names: Iterable[str]) -> set[str]:
+        builds = [entry(name).build for name in names]
+        return {getattr(build, "func", build).__module__ for build in builds}
+
+    assert files(ONE_A_FILE) == files(ALL)
+    assert len(ONE_A_FILE) == len(files(ALL))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++ to make code for a processor")
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "name", ["lenet5", "cifar_resnet20", "squeezenet1_1", "mobilenet_v2_0.35", "shufflenet_v2_x0_5"]
-)
+@pytest.mark.parametrize("name", ONE_A_FILE)
 def test_compiled_to_machine_code_it_gives_the_same_logits(name: str) -> None:
     torch._dynamo.reset()
     model, x = fresh(name), batch(name)
     with torch.no_grad():
         y = model(x)
-        assert (torch.compile(model, fullgraph=True)(x) - y).abs().max() <= 1e-5 * y.abs().max()
+        compiled = torch.compile(model, fullgraph=True)(x)
+        rounding = rounding_of(model, x, y)
+    # deck_vgg16_dense: its one logit is near zero, and 1.9e-8 is 1.5e-5 of it, or 4.5 times its own rounding
+    assert (compiled - y).abs().max() <= max(1e-5, 8 * rounding) * y.abs().max()
 
 
 @pytest.mark.oracle
@@ -228,10 +254,7 @@ def test_as_an_onnx_file_it_gives_the_same_logits(name: str, tmp_path: Path) -> 
     exported.save(tmp_path / "model.onnx")
     session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-    with torch.no_grad():
-        exact = copy.deepcopy(model).double()(x.double())
-    rounding = (y - exact).abs().max() / y.abs().max()  # 3e-4 in se_resnet152, whose gates amplify it
-    assert (torch.from_numpy(logits) - y).abs().max() <= max(1e-5, 4 * rounding) * y.abs().max()
+    assert (torch.from_numpy(logits) - y).abs().max() <= max(1e-5, 4 * rounding_of(model, x, y)) * y.abs().max()
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -243,4 +266,4 @@ def test_it_is_built_without_numbers_in_under_a_second(name: str) -> None:
         with without_numbers():
             create_model(name)
         best = min(best, time.process_time() - start)
-    assert best < (1.0 if "1202" not in name else 4.0)  # 600 blocks
+    assert best < 1.0

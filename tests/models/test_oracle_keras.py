@@ -1,6 +1,7 @@
-"""Models in TensorFlow's form against Keras: from the same weights the same logits, in double precision.
+"""Models in TensorFlow's form against Keras: from the same weights the same logits, in double and in single precision.
 
-(In single precision two libraries that add up in another order are up to 2e-5 apart with these weights.)
+Norms' weights are harsher in double precision, where whatever is wrong shows; in single precision they are such that
+two libraries that add up in another order stay close to each other. See `keras_oracle.py`.
 
 Keras runs in a process of its own, on whichever backend it finds. `make oracles` brings it with torch as its backend,
 on which it does not build NASNet; STRIATE_KERAS_PYTHON names another Python that has Keras 3, with TensorFlow or JAX.
@@ -26,6 +27,7 @@ Options = dict[str, Any]
 pytestmark = pytest.mark.oracle
 PYTHON = os.environ.get("STRIATE_KERAS_PYTHON", sys.executable)
 FIND = "import importlib.util as u; print(*(b for b in ('keras', 'tensorflow', 'jax', 'torch') if u.find_spec(b)))"
+# Sides leave several positions at the end: statistics of six values make roundings grow, up to 3e-5.
 # MobileNet pads by one at the far end only, also where a side is odd; no side is with the sizes it was published for.
 KERAS: list[tuple[str, Options, str, Options, tuple[int, int]]] = [
     ("mobilenet_v1_0.25_224", {"tensorflow": True}, "MobileNet", {"alpha": 0.25}, (64, 96)),
@@ -34,9 +36,9 @@ KERAS: list[tuple[str, Options, str, Options, tuple[int, int]]] = [
     ("mobilenet_v2_1.3", {"tensorflow": True}, "MobileNetV2", {"alpha": 1.3}, (64, 77)),
     ("efficientnet_b0", {"tensorflow": True}, "EfficientNetB0", {}, (64, 77)),
     ("efficientnet_b4", {"tensorflow": True}, "EfficientNetB4", {}, (64, 77)),
-    ("xception", {"tensorflow": True}, "Xception", {}, (72, 85)),
-    ("inception_v3", {"tensorflow": True}, "InceptionV3", {}, (75, 82)),
-    ("inception_resnet_v2", {}, "InceptionResNetV2", {}, (75, 82)),
+    ("xception", {"tensorflow": True}, "Xception", {}, (104, 117)),
+    ("inception_v3", {"tensorflow": True}, "InceptionV3", {}, (139, 146)),
+    ("inception_resnet_v2", {}, "InceptionResNetV2", {}, (139, 146)),
     ("densenet121", {}, "DenseNet121", {}, (64, 77)),
     ("resnet50.paper", {}, "ResNet50", {}, (64, 77)),
     ("resnet152.paper", {}, "ResNet152", {}, (64, 77)),
@@ -55,6 +57,8 @@ def answer(builder: str, options: Options, images: Tensor, folder: Path) -> tupl
     backend = next(name for name in ("tensorflow", "jax", "torch") if name in found)
     if backend == "torch" and builder.startswith("NASNet"):
         pytest.skip("Keras does not build NASNet on torch: set STRIATE_KERAS_PYTHON to a Python with TensorFlow or JAX")
+    if backend == "torch" and images.dtype == torch.float64:
+        pytest.skip("Keras on torch is up to 7e-6 away from double precision: set STRIATE_KERAS_PYTHON, as for NASNet")
     np.save(folder / "x.npy", images.permute(0, 2, 3, 1).numpy())
     script = Path(__file__).parent / "keras_oracle.py"
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -116,16 +120,18 @@ def block_of(name: list[str]) -> tuple[str, ...]:
     return tuple(name[:2] if name[1:2] and name[1].isdigit() else name[:1])
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-9)], ids=str)
 @pytest.mark.parametrize(
     ("name", "form", "builder", "options", "sides"), KERAS, ids=[f"{row[0]}-{row[2]}" for row in KERAS]
 )
 def test_weights_of_keras_give_its_logits(
-    name: str, form: Options, builder: str, options: Options, sides: tuple[int, int], tmp_path: Path
-) -> None:
-    images = patches(6, 3, *sides, seed=4).double()
+    name: str, form: Options, builder: str, options: Options, sides: tuple[int, int],
+    precision: torch.dtype, tolerance: float, tmp_path: Path,
+) -> None:  # fmt: skip
+    images = patches(6, 3, *sides, seed=4).to(precision)
     weights, logits = answer(builder, options, images, tmp_path)
     images = images * PIXEL if builder.startswith("EfficientNet") else images
-    ours = create_model(name, **form).double().eval()
+    ours = create_model(name, **form).to(precision).eval()
     bias = torch.zeros(())  # of a convolution that has none here: the norm that follows subtracts that much less
     for layer, theirs in zip(as_made(ours, images[:2]), weights, strict=True):
         extra = {"num_batches_tracked": torch.tensor(0)} if isinstance(layer, NORMS) else {}
@@ -138,4 +144,4 @@ def test_weights_of_keras_give_its_logits(
         layer.load_state_dict({**theirs, **extra}, strict=True)
         if isinstance(layer, NORMS) and builder in EPS:
             layer.eps = EPS[builder]
-    assert difference(ours, lambda _: logits, images[:2]) < 1e-9
+    assert difference(ours, lambda _: logits, images[:2]) < tolerance

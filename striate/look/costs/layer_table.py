@@ -1,7 +1,8 @@
 """The lines of a layer table: one a layer, or one a block, and blocks that repeat folded into one line."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 from striate.look.costs.passed import Passed
 from striate.look.costs.quantities import by, columns, folded, scaled, sides, size
@@ -103,8 +104,8 @@ def _emit(node: _Node, cost: Cost, passed: Passed, depth: int | None, repeats: b
         i += 1
         if not repeats or (len(own) < 2 and (len(own) == 0 or own[0].layers < 2)):
             continue
-        alike = i
-        while alike < len(blocks) and _signature(blocks[alike]) == _signature((child, own)):
+        alike, first = i, _signature((child, own))
+        while alike < len(blocks) and _signature(blocks[alike]) == first:
             alike += 1
         if sum(len(part) for _, part in blocks[i:alike]) > 1:
             found.append(_repeated([part for _, part in blocks[i:alike]], child, blocks[alike - 1][0], blocks[i][0]))
@@ -157,9 +158,14 @@ def _sums(inside: list[Line]) -> tuple[int, int, int, int]:
     )
 
 
-def _signature(block: tuple[_Node, list[Line]]) -> list[Line]:
+def _signature(block: tuple[_Node, list[Line]]) -> list[tuple[Any, ...]]:
+    """What is alike in blocks that are: all but where they stand, and what they see of the image."""
     node, inside = block
-    return [replace(line, name=line.name.removeprefix(node.name), field=None) for line in inside]
+    return [
+        (line.name.removeprefix(node.name), line.kind, line.output, line.parameters, line.macs, line.bytes, line.kept,
+         line.layers, line.likeness)
+        for line in inside
+    ]  # fmt: skip
 
 
 def _cell(line: Line, name: str, short: str) -> str:

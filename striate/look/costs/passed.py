@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from striate.blocks.wiring import Stochastic
-from striate.models.shapes import perform
+from striate.models.repeats import abridged
+from striate.models.running import announced
+from striate.models.shapes import perform, tensors
 from striate.models.skeleton import images
 
 
@@ -52,14 +53,20 @@ def _sent(skeleton: nn.Module, shape: tuple[int, ...], *, training: bool) -> Pas
     running, shapes, kept = [""], dict[str, tuple[int, ...]](), defaultdict[str, int](int)
     seen: dict[int, torch.UntypedStorage] = {}  # of what is kept; held so that no other tensor takes its place
 
-    def enter(name: str) -> None:
-        running.append(name)
-
-    def leave(y: Any) -> None:
-        tensors = [leaf for leaf in tree_leaves(y) if isinstance(leaf, Tensor)]
+    def leave(layer: nn.Module, x: Any, y: Any) -> None:
+        outputs = tensors(y)
         name = running.pop()
-        if tensors:
-            shapes[name] = tuple(tensors[0].shape[1:])
+        if outputs:
+            shapes[name] = tuple(outputs[0].shape[1:])
+        if following := repeats.following(name, x, y):
+            again(name, [other for other, _ in following])
+
+    def again(name: str, others: list[str]) -> None:
+        """What was found of a block and of all that is in it, for others that are like it."""
+        both: tuple[dict[str, Any], ...] = (shapes, kept)
+        for found in both:
+            inside = [(key, value) for key, value in found.items() if f"{key}.".startswith(f"{name}.")]
+            found.update((other + key.removeprefix(name), value) for other in others for key, value in inside)
 
     def keep(tensor: Tensor) -> None:  # what torch gets back in its place is never asked for: nothing goes backward
         storage = tensor.untyped_storage()
@@ -68,22 +75,19 @@ def _sent(skeleton: nn.Module, shape: tuple[int, ...], *, training: bool) -> Pas
             kept[running[-1]] += storage.nbytes()
 
     modes = [(layer, layer.training) for layer in skeleton.modules()]
-    chances = [(layer, layer.survival) for layer in skeleton.modules() if isinstance(layer, Stochastic)]
-    handles = []
-    for name, layer in skeleton.named_modules():
-        handles.append(layer.register_forward_pre_hook(lambda _, x, name=name: enter(name)))
-        handles.append(layer.register_forward_hook(lambda _, x, y: leave(y)))
+    chances = [(layer, layer.survival) for layer, _ in modes if isinstance(layer, Stochastic)]
     try:
         skeleton.train(training)
         for block, _ in chances:  # none is left out: the most that a step can keep
             block.survival = 1.0
         quick = _Quick()  # type: ignore[no-untyped-call]
         remembering = torch.autograd.graph.saved_tensors_hooks(keep, lambda nothing: nothing)
-        with remembering, quick, torch.set_grad_enabled(training), torch.random.fork_rng(devices=[]):
+        with (
+            abridged(skeleton) as repeats, announced(skeleton, running.append, leave), remembering, quick,
+            torch.set_grad_enabled(training), torch.random.fork_rng(devices=[]),
+        ):  # fmt: skip
             skeleton(x)
     finally:
-        for handle in handles:
-            handle.remove()
         for layer, mode in modes:
             layer.training = mode
         for block, chance in chances:

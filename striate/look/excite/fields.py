@@ -124,7 +124,7 @@ def _watched(copy: nn.Module, shape: tuple[int, int, int], names: Sequence[str])
     found: dict[str, Field | None] = {}
 
     def look(name: str, y: Tensor) -> None:
-        found[name] = watch.fields.get(y, None)  # type: ignore[no-untyped-call]
+        found[name] = watch.seen(y)
 
     with told(copy, names, look), watch, torch.no_grad():
         copy(image)

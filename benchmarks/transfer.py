@@ -2,10 +2,14 @@
 
     python benchmarks/transfer.py accuracy --json benchmarks/results/transfer_accuracy.json
     python benchmarks/transfer.py speed    --json benchmarks/results/transfer_speed.json
+    python benchmarks/transfer.py backbone --json benchmarks/results/transfer_backbone.json
 
 accuracy: each network begins from published ImageNet weights, all but the head frozen, `striate train` as it is by
 default; the decks' convnet begins from nothing, with augmentation. Each seed draws other training images. All are
 tested on the same 402 photographs, which had no part in training. The interval is Student's t over the seeds.
+
+backbone: what small networks trained on CIFAR-10 see in the same photographs, as a stand-in for one that could be
+shipped: their features at several sizes, and a logistic regression on them (scikit-learn, standardised, C = 0.01).
 
 speed: the same head trained on cached features and with the frozen part computed anew in every step, in turns.
 """
@@ -27,6 +31,8 @@ WEIGHTS = {  # network -> file among the shared weights
     "mobilenet_v1_0.75_224": "imagenet_mobilenet_v1_0.75_224_keras_float32",
     "mobilenet_v1_0.25_128": "imagenet_mobilenet_v1_0.25_128_uint8",
     "squeezenet1_0": "imagenet_squeezenet1_0_deepcompressed",
+    "cifar_resnet20": "cifar10_resnet20_akamaster",
+    "cifar_resnet56": "cifar10_resnet56_akamaster",
 }
 NOTHING = "deck_cats_dogs"
 EPOCHS = {20: 40, 100: 25, 800: 8}  # from nothing: what there was time for
@@ -47,10 +53,12 @@ def subset(images: Path, per_class: int, seed: int, out: Path) -> Path:
     return out
 
 
-def trained(data: Path, model: str, weights: Path | None, per_class: int, seed: int, out: Path) -> dict[str, Any]:
+def trained(
+    data: Path, model: str, weights: Path | None, per_class: int, seed: int, out: Path, size: int
+) -> dict[str, Any]:
     import striate
 
-    more: dict[str, Any] = {"val_share": 0.0, "seed": seed}
+    more: dict[str, Any] = {"val_share": 0.0, "seed": seed} | ({"size": size} if size else {})
     if weights:
         more |= {"weights": str(weights), "freeze": "head"}
     else:
@@ -60,8 +68,65 @@ def trained(data: Path, model: str, weights: Path | None, per_class: int, seed: 
     seconds = time.perf_counter() - begun
     card = striate.evaluate(run.folder, images=0)
     found = card.metrics
-    return {"model": model, "per_class": per_class, "seed": seed, "right": found.right, "images": found.images,
-            "accuracy": found.right / found.images, "seconds": round(seconds, 1), "epochs": len(run.rows)}  # fmt: skip
+    return {"model": model, "size": run.run.preprocess.size[0], "per_class": per_class, "seed": seed,
+            "right": found.right, "images": found.images, "accuracy": found.right / found.images,
+            "seconds": round(seconds, 1), "epochs": len(run.rows)}  # fmt: skip
+
+
+def backbone(options: Any, cats_dogs: Path, weights: Path) -> None:
+    where, rows = place("torch", "numpy", "scikit-learn"), []
+    for model in options.models or ["cifar_resnet20", "cifar_resnet56"]:
+        for size in options.sizes:
+            begun = time.perf_counter()
+            seen = features(cats_dogs, model, weights / f"{WEIGHTS[model]}.safetensors", size)
+            print(model, size, f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+            for per_class in options.per_class:
+                for seed in options.seeds or range(options.rounds):
+                    right, images = probed(cats_dogs, seen, per_class, seed)
+                    rows.append({"model": model, "size": size, "per_class": per_class, "seed": seed, "right": right,
+                                 "images": images, "accuracy": right / images})  # fmt: skip
+    lines = []
+    for model, size in dict.fromkeys((row["model"], row["size"]) for row in rows):
+        found = [[r["accuracy"] for r in rows if (r["model"], r["size"], r["per_class"]) == (model, size, n)]
+                 for n in options.per_class]  # fmt: skip
+        lines.append((f"{model}, {size} px", *map(interval, found)))
+    heading = "accuracy on 402 photographs, per cent, by images a class: logistic regression on features"
+    report(options, where, [Table(heading, ["network", *map(str, options.per_class)], lines)], rows)
+
+
+def features(images: Path, model: str, weights: Path, size: int) -> dict[str, Any]:
+    """What the network makes of every photograph, just in front of its head, by path."""
+    from dataclasses import replace
+
+    import torch
+
+    from striate.models.registry import entry
+    from striate.run.classifier import load
+
+    classifier = load(model, weights=weights)
+    setattr(classifier.module, entry(model).head, torch.nn.Identity())
+    preprocess = replace(classifier.preprocess, size=(size, size), resize="crop", short_side=size)
+    paths, found = sorted(images.rglob("*.jpg")), []
+    with torch.inference_mode():
+        for first in range(0, len(paths), 64):
+            pixels = [preprocess.pixels(classifier.read(path)) for path in paths[first : first + 64]]
+            seen = classifier.module(preprocess.normalise(torch.from_numpy(np.stack(pixels))))
+            found.extend(seen.flatten(1).numpy())
+    return dict(zip(map(str, paths), found, strict=True))
+
+
+def probed(images: Path, seen: dict[str, Any], per_class: int, seed: int) -> tuple[int, int]:
+    """Test photographs that a linear probe names rightly, and how many there are."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = list(csv.DictReader(subset(images, per_class, seed, Path(folder) / "list.csv").open(encoding="utf-8")))
+    x = {split: np.array([seen[r["file_name"]] for r in rows if r["split"] == split]) for split in ("train", "test")}
+    y = {split: np.array([r["label"] for r in rows if r["split"] == split]) for split in ("train", "test")}
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)).fit(x["train"], y["train"])
+    return int((probe.predict(x["test"]) == y["test"]).sum()), len(y["test"])
 
 
 def interval(values: list[float]) -> str:
@@ -82,7 +147,7 @@ def accuracy(options: Any, cats_dogs: Path, weights: Path) -> None:
                     data = subset(cats_dogs, per_class, seed, Path(folder) / f"cats_dogs_{per_class}_{seed}.csv")
                     file = weights / f"{WEIGHTS[model]}.safetensors" if model in WEIGHTS else None
                     out = Path(folder) / f"{model}-{per_class}-{seed}"
-                    rows.append(trained(data, model, file, per_class, seed, out))
+                    rows.append(trained(data, model, file, per_class, seed, out, options.size))
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     heading = "accuracy on 402 photographs, per cent, by images a class"
     lines = []
@@ -127,17 +192,21 @@ def speed(options: Any, cats_dogs: Path, weights: Path) -> None:
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], 3)
-    parser.add_argument("what", choices=["accuracy", "speed"])
+    parser.add_argument("what", choices=["accuracy", "speed", "backbone"])
     parser.add_argument("--models", nargs="+", choices=[*WEIGHTS, NOTHING])
     parser.add_argument("--seeds", nargs="+", type=int, help="these in place of 0, 1, ... rounds - 1")
     parser.add_argument("--per-class", nargs="+", type=int, default=[20, 100, 800])
+    parser.add_argument("--size", type=int, default=0, help="pixels that the network sees; by default its weights' own")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[32, 64, 96], help="of the backbone (default %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, default=20, help="of the speed (default %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="holds cats_dogs/")
     parser.add_argument("--weights-dir", type=Path, help="holds the .safetensors files")
     options = parser.parse_args()
     data = data_folder(options.data_dir, "cats_dogs")
     weights = options.weights_dir or data.parent / "weights"
-    {"accuracy": accuracy, "speed": speed}[options.what](options, data / "cats_dogs", weights)
+    {"accuracy": accuracy, "speed": speed, "backbone": backbone}[options.what](options, data / "cats_dogs", weights)
 
 
 if __name__ == "__main__":

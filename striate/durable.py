@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from striate.errors import Busy, EnvironmentFault
 
@@ -39,6 +39,27 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
             f"{path}: could not write {len(content):,} bytes ({error.strerror or error}); "
             "the previous file, if any, is as it was"
         ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of `path` when all of it is written; if that fails, `path` is as it was.
+
+    Raises: EnvironmentFault, naming the path and the cause.
+    """
+    temporary = path.with_name(f"{PREFIX}{path.name}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: could not be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:

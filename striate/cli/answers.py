@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from striate.cli.downloads import download_bars
 from striate.data.decode import looks_like_an_image
 from striate.errors import DataError, UsageError
 from striate.run.classifier import Answer, answers, load
+
+if TYPE_CHECKING:
+    from striate.data.shards.images import StoredImage
 
 Form = Literal["text", "json", "csv"]
 
@@ -81,11 +84,18 @@ def _all(files: list[str], classifier: "object", top: int, batch: int) -> Iterat
             yield from answers(classifier, (p for name in names for p in _expand(Path(name))), top=top, batch=batch)
 
 
-def _expand(path: Path) -> Iterable[Path]:
-    """The image files of a folder, in order of their names; a file as it is."""
+def _expand(path: Path) -> "Iterable[Path | StoredImage]":
+    """The image files of a folder, in order of their names; those in tar shards; a file as it is."""
     from striate.data.folder import image_files
+    from striate.data.shards.listing import images_in
+    from striate.data.shards.patterns import ENDING, expanded, shards_in
 
-    return image_files(path) if path.is_dir() else [path]
+    if path.name.lower().endswith(ENDING) and not path.is_dir():
+        return images_in([Path(name) for name in expanded(str(path))]).each()
+    if path.is_dir():
+        shards = shards_in(path)
+        return images_in(shards).each() if shards else image_files(path)
+    return [path]
 
 
 def _csv(cells: list[str]) -> str:

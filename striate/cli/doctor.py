@@ -13,7 +13,7 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def doctor(
-    data: Annotated[str, typer.Argument(help="A data set's name, a folder of images, or a list of them (CSV, JSONL).")],
+    data: Annotated[str, typer.Argument(help="A data set's name, a folder of images, a list of them, tar shards.")],
     data_dir: Annotated[Path | None, typer.Option(help="Where the files of named data sets are.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not here.")] = False,
     group_by: Annotated[

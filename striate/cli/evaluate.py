@@ -9,7 +9,9 @@ import typer
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder that `striate train` wrote.")],
-    data: Annotated[str, typer.Argument(help="Data set, folder or list; by default the data of the training.")] = "",
+    data: Annotated[
+        str, typer.Argument(help="Data set, folder, list or tar shards; by default the data of the training.")
+    ] = "",
     split: Annotated[str, typer.Option(help="train, val or test; by default test, else val.")] = "",
     compare: Annotated[
         list[Path] | None, typer.Option(help="Another run, which answers the same images; may be repeated.")

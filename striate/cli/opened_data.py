@@ -52,7 +52,10 @@ def open_split(
         if data in NAMES:
             dataset = open_dataset(data, data_dir=data_dir, download=download, background=background)
         else:
-            dataset = open_for_evaluation(data, look(data).classes, role=split or "test", background=background)
+            dataset = open_for_evaluation(
+                data, look(data, download=download).classes, role=split or "test", background=background,
+                download=download,
+            )  # fmt: skip
             for note in dataset.notes:
                 typer.echo(f"note: {note}", err=True)
         dataset = screened(dataset, tell).dataset

@@ -13,7 +13,8 @@ def predict(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="Images, folders of images, or - for standard input (an image, or a list of paths)."
+            metavar="FILE...",
+            help="Images, folders of images, tar shards, or - for standard input (an image, or a list of paths).",
         ),
     ],
     weights: Annotated[

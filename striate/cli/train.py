@@ -14,7 +14,7 @@ def train(
         str,
         typer.Argument(
             metavar="DATA|RECIPE.toml|RUN",
-            help="Name of a data set, folder, manifest (.csv, .jsonl), recipe (.toml), or with --resume a run.",
+            help="Data set, folder, list (.csv, .jsonl), tar shards, recipe (.toml), or with --resume a run.",
         ),
     ] = "",
     model: Annotated[str, typer.Option("--model", "-m", help="Architecture; `striate models` lists them.")] = "",

@@ -30,12 +30,13 @@ def transferability(
 ) -> None:
     """Give the first layers of a run to another task, frozen and tuned, and draw how well each number of them does."""
     from striate.cli.progress import listener
+    from striate.data.sources import called
     from striate.look.transferability import draw_transfer_curve, transfer_curve
     from striate.training.options import Options
     from striate.training.recipe import parse
     from striate.training.transfer.transferability import transferability as study_of
 
-    folder = out or Path("runs") / f"transferability-{run.resolve().name}-{Path(data).stem}"
+    folder = out or Path("runs") / f"transferability-{run.resolve().name}-{Path(called(data)).stem}"
     options = Options(data_dir=data_dir, workers=workers, threads=threads)
     with listener(quiet=quiet) as report:
         study = study_of(run, data, folder, places=layers or (), seeds=seeds, options=options, report=report,

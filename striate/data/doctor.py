@@ -13,7 +13,7 @@ import numpy as np
 from striate.data.checks import classes, copies, folder, images
 from striate.data.checks.finding import SEVERITIES, Diagnosis, Finding, all_seen
 from striate.data.choose import choose
-from striate.data.dataset import Dataset, FileImages, Split
+from striate.data.dataset import Dataset, Split
 from striate.data.limits import Limits
 from striate.data.listing import Listing, for_training, in_order, printable
 from striate.data.preprocess import Preprocess
@@ -57,7 +57,7 @@ def diagnose(
     Raises: UnknownName, DatasetError where there is nothing to examine; and as `sources.open_dataset`.
     """
     rule = Rule(val=val_share, test=test_share, group_by=group_by, seed=seed)
-    listing, refusal = (None if source in NAMES else look(source)), None
+    listing, refusal = (None if source in NAMES else look(source, download=download)), None
     if listing is None:
         dataset = open_dataset(
             source, data_dir=data_dir, download=download, val_share=val_share, test_share=test_share,
@@ -131,7 +131,7 @@ def _as_it_is(listing: Listing) -> Dataset:
         paths = [path for name in files for path in files[name]]
         labels = np.repeat([names.index(name) for name in files], [len(files[name]) for name in files])
         where = "train" if role == UNDIVIDED else role
-        pictures = FileImages(tuple(listing.root / path for path in paths))
+        pictures = listing.images(paths, WHITE, Limits())
         splits[where] = Split(pictures, labels.astype(np.int64), tuple(map(printable, paths)))
     return Dataset(listing.name, names, splits, 3, listing.notes)
 

@@ -37,6 +37,20 @@ def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     return np.argsort(bits(seed, epoch, "order", np.arange(n))[:, 0], kind="stable")
 
 
+def order_in_blocks(seed: int, epoch: int, blocks: NDArray[np.int64], together: int) -> NDArray[np.int64]:
+    """A permutation of 0 .. n-1 that draws from a few blocks at a time; blocks (N,): the block of each sample.
+
+    Blocks are shuffled, then so many at a time are thrown together and shuffled among themselves.
+
+    >>> (order_in_blocks(0, 1, np.array([0, 0, 1, 1, 2, 2]), 1) // 2).tolist()
+    [2, 2, 0, 0, 1, 1]
+    """
+    there, number = np.unique(blocks, return_inverse=True)
+    turn = np.empty(len(there), dtype=np.int64)
+    turn[np.argsort(bits(seed, epoch, "blocks", there)[:, 0], kind="stable")] = np.arange(len(there))
+    return np.lexsort((bits(seed, epoch, "order", np.arange(len(blocks)))[:, 0], turn[number] // together))
+
+
 def torch_seed(seed: int, step: int, rank: int = 0) -> int:
     """The seed for what torch draws by itself in one training step (dropout) of one process: 63 bits."""
     return int(bits(seed, step, "torch", [rank])[0, 0] >> np.uint64(1))

@@ -7,14 +7,15 @@ renumbered.
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from striate.data.dataset import Dataset, FileImages, Split
+from striate.data.dataset import Dataset, FileImages, Images, Split
 from striate.data.decode import Limits
+from striate.data.shards.images import ShardImages
 from striate.data.split import UNDIVIDED, Rule, complete, lacking
 from striate.data.wording import plural, several
 from striate.errors import DatasetError, suggest
@@ -41,6 +42,13 @@ class Listing:
     ignored: tuple[Ignored, ...] = ()
     nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # class -> names of the folders inside it
     notes: tuple[str, ...] = ()
+    within: Callable[[Sequence[str], Color, Limits], Images] | None = None  # where the paths are not files of the root
+
+    def images(self, paths: Sequence[str], background: Color, limits: Limits) -> Images:
+        """The images of these paths."""
+        if self.within is not None:
+            return self.within(paths, background, limits)
+        return FileImages(tuple(self.root / path for path in paths), background, limits)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -147,8 +155,9 @@ def _split(
         )
     paths = [path for names in files.values() for path in names]
     labels = np.repeat([number[same[name]] for name in files], [len(names) for names in files.values()])
-    images = FileImages(tuple(listing.root / path for path in paths), background, limits)
-    return Split(images, labels.astype(np.int64), tuple(printable(path) for path in paths))
+    images = listing.images(paths, background, limits)
+    split = Split(images, labels.astype(np.int64), tuple(printable(path) for path in paths))
+    return split if not (isinstance(images, ShardImages) and images.blocks()) else split.take(images.stored_order())
 
 
 def _notes(listing: Listing) -> Iterator[str]:

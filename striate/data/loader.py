@@ -22,6 +22,7 @@ from striate.data.augment import Augment
 from striate.data.dataset import ArrayImages, Pixels, Split
 from striate.data.parts import part_of
 from striate.data.preprocess import Preprocess
+from striate.data.shards.images import ShardImages
 from striate.errors import DatasetError, ImageError
 
 Progress = Callable[[int, int], None]  # done, of
@@ -81,7 +82,13 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch in its own order, from batch `start` on."""
-        order = keyed.order(self.seed, epoch, len(self.split))
+        images = self.split.images
+        blocks = images.blocks() if isinstance(images, ShardImages) else None
+        order = (
+            keyed.order_in_blocks(self.seed, epoch, *blocks)
+            if blocks
+            else (keyed.order(self.seed, epoch, len(self.split)))
+        )
         return self._batches(order, start, epoch % self.views if self.views else epoch, self.augment)
 
     def view(self, view: int) -> Iterator[Batch]:

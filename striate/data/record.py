@@ -1,6 +1,7 @@
 """What one look at an image found: whether it can be read, what it is, and a small picture to compare it by."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,12 +35,17 @@ class Record:
 
 def look_at(path: Path, *, background: tuple[int, int, int], limits: Limits) -> Record:
     """Read and decode a file once. A file that can't be read gives a record that says why; nothing is raised."""
+    return look_at_stored(lambda: read_bytes(path, limits), str(path), background=background, limits=limits)
+
+
+def look_at_stored(read: Callable[[], bytes], name: str, *, background: tuple[int, int, int], limits: Limits) -> Record:
+    """As `look_at`, of bytes that lie anywhere; `name` is what the errors of `read` begin with."""
     data = b""
     try:
-        data = read_bytes(path, limits)
-        decoded = decode(data, str(path), background=background, limits=limits)
+        data = read()
+        decoded = decode(data, name, background=background, limits=limits)
     except ImageError as error:
-        reason = str(error).removeprefix(f"{printable(str(path))}: ")
+        reason = str(error).removeprefix(f"{printable(name)}: ")
         digest = hashlib.sha256(data).digest() if data else b""
         return Record(digest=digest, reason=reason, fault=_fault(error, reason, data))
     pixels = decoded.pixels

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from striate.data.dataset import ROLES, ArrayImages, Dataset, FileImages, Gathered, Images, fingerprint
 from striate.data.decode import Limits
-from striate.data.record import Record, look_at
+from striate.data.record import Record, look_at, look_at_stored
 from striate.data.remembered import Memory
+from striate.data.shards.images import ShardImages
 from striate.data.wording import plural, several
 from striate.errors import DatasetError, ImageError
 
@@ -101,6 +102,13 @@ def _look(images: Images, limits: Limits | None, workers: int, memory: Memory | 
                 yield from pool.map(memory.remembering(look, settings) if memory else look, images.paths)
             finally:
                 pool.shutdown(cancel_futures=True)
+    elif isinstance(images, ShardImages):
+        stored = images if limits is None else replace(images, limits=limits)
+        with ThreadPoolExecutor(max(1, workers), thread_name_prefix="screen") as pool:
+            try:
+                yield from pool.map(partial(_look_at_member, stored), range(len(stored)))
+            finally:
+                pool.shutdown(cancel_futures=True)
     else:
         yield from (_look_at_one(images, i) for i in range(len(images)))
 
@@ -110,6 +118,12 @@ def _look_at_arrays(images: ArrayImages) -> Iterator[Record]:
     rows = images.pixels.reshape(len(images), -1)
     for i, (lowest, highest) in enumerate(zip(rows.min(axis=1).tolist(), rows.max(axis=1).tolist(), strict=True)):
         yield Record(digest=images.digest(i), size=(h, w), channels=c, lowest=lowest, highest=highest)
+
+
+def _look_at_member(images: ShardImages, index: int) -> Record:
+    return look_at_stored(
+        lambda: images.data(index), images.called(index), background=images.background, limits=images.limits
+    )
 
 
 def _look_at_one(images: Images, index: int) -> Record:

@@ -4,6 +4,7 @@
     mnist, fashion_mnist, cifar10, cifar100  the original files, in a folder of that name or directly in the data folder
     path/to/folder                           one folder a class, divided or not; or a metadata.csv | .jsonl with labels
     path/to/list.csv, list.jsonl             file_name, label and, if divided, split
+    path/to/train-{0000..0031}.tar           tar shards; or a folder of them (see shards/patterns.py)
 
 The data folder is the one that is given or else the first of $STRIATE_DATA and the cache that has the files. Nothing is
 downloaded unless that was asked for.
@@ -24,6 +25,8 @@ from striate.data.download import Progress, catalogue, fetch_dataset
 from striate.data.folder import folder_name, list_folder
 from striate.data.listing import Color, Listing, for_evaluation, for_training
 from striate.data.manifest import READERS, list_manifest, list_manifests, manifests_in
+from striate.data.shards.listing import list_folder_of_shards, list_shards
+from striate.data.shards.patterns import is_pattern, shards_in, short_name, whole
 from striate.data.split import Rule, complete, lacking
 from striate.data.wording import plural, several
 from striate.errors import DatasetError, UnknownName, suggest
@@ -73,7 +76,7 @@ def open_dataset(
     """
     rule = Rule(val=val_share, test=test_share, group_by=group_by, seed=seed)
     if source not in NAMES:
-        return for_training(look(source), rule, background, limits or Limits())
+        return for_training(look(source, download=download), rule, background, limits or Limits())
     published = _named(source, data_dir, download, progress)
     splits, said = complete(source, published.splits, published.classes, rule)
     return replace(published, splits=splits, notes=(*published.notes, *said))
@@ -98,19 +101,26 @@ def open_for_evaluation(
     Raises: as `open_dataset`; DatasetError for a class that is not among `classes`, and where there is no such split.
     """
     if source not in NAMES:
-        return for_evaluation(look(source), role, classes, background, limits or Limits())
+        return for_evaluation(look(source, download=download), role, classes, background, limits or Limits())
     published = _named(source, data_dir, download, progress)
     return aligned(replace(published, splits={role: published.split(role)}), classes)
 
 
-def look(source: str) -> Listing:
-    """What a folder or manifest names; no image is opened.  Raises: UnknownName, DatasetError."""
+def look(source: str, *, download: bool = False) -> Listing:
+    """What a folder, a manifest or tar shards name; no image is opened.
+
+    Raises: UnknownName, DatasetError; Offline for shards that lie elsewhere, unless `download` lets them be fetched.
+    """
     path = Path(source)
     if source and path.is_dir():
         if parts := manifests_in(path):
             return list_manifests(path, parts, folder_name(path))
+        if shards := shards_in(path):
+            return list_folder_of_shards(path, shards)
         return list_folder(path)
-    endings = " or ".join(READERS)
+    if is_pattern(source):
+        return list_shards(source, download=download)
+    endings = " or ".join((*READERS, ".tar"))
     if path.is_file():
         if path.suffix.lower() in READERS:
             return list_manifest(path)
@@ -124,6 +134,20 @@ def look(source: str) -> Listing:
         )
     near = suggest(source, (*NAMES, *beside), f"the names are {', '.join(NAMES)}")
     raise UnknownName(f"no data set is called {source!r}, and no folder or list in {Path.cwd()}{near}")
+
+
+def located(source: str) -> str:
+    """The same data, as they are found from another working directory: a name, an address, or a whole path."""
+    if source in NAMES:
+        return source
+    if Path(source).exists():
+        return str(Path(source).resolve())
+    return whole(source) if is_pattern(source) else source
+
+
+def called(source: str) -> str:
+    """What the data are called: a name as it is, and no folder of the user's machine."""
+    return short_name(source) if source not in NAMES and is_pattern(source) else Path(source).name
 
 
 def aligned(dataset: Dataset, classes: Sequence[str]) -> Dataset:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from striate import __version__
+from striate.data import sources
 from striate.data.dataset import ROLES, Dataset
 from striate.data.screen import Screened
 from striate.errors import ArtefactError
@@ -165,7 +166,7 @@ def _timing(run: Run) -> list[dict[str, float]]:
 def called(source: Any) -> str:
     """The name of data: that of the data set, or of the folder or list."""
     path = Path(str(source))
-    return path.resolve().name if path.exists() else path.name
+    return path.resolve().name if path.exists() else sources.called(str(source))
 
 
 def differences(run: Run, other: Run) -> tuple[tuple[str, str, str], ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from striate.data.dataset import Dataset
 from striate.data.screen import Screened, screen
-from striate.data.sources import open_dataset, open_for_evaluation, place_again
+from striate.data.sources import located, open_dataset, open_for_evaluation, place_again
 from striate.errors import DatasetError, UnknownName, UsageError
 from striate.evaluation.facts import Opened, called, recipe_of
 from striate.run.folder import Run
@@ -81,7 +81,7 @@ def screened(dataset: Dataset, tell: Progress) -> Screened:
 
 def _same_place(source: str, other: str | None) -> bool:
     if other is None or not (Path(source).exists() and Path(other).exists()):
-        return False
+        return located(source) == other
     return Path(source).samefile(other)
 
 

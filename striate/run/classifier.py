@@ -24,6 +24,7 @@ from striate.data.decode import decode, read_image
 from striate.data.download import Progress
 from striate.data.formats.skeleton import orientation
 from striate.data.preprocess import Preprocess
+from striate.data.shards.images import StoredImage
 from striate.errors import ImageError, ShapeError, UsageError
 from striate.models.registry import list_models
 from striate.run.folder import Run
@@ -167,7 +168,9 @@ class Answer:
     error: str | None
 
 
-def answers(classifier: Classifier, names: Iterable[str | Path], *, top: int = 5, batch: int = 64) -> Iterator[Answer]:
+def answers(
+    classifier: Classifier, names: Iterable[str | Path | StoredImage], *, top: int = 5, batch: int = 64
+) -> Iterator[Answer]:
     """Predictions for many files, in order, a batch at a time; a file that can't be read is an answer, too."""
     waiting: list[tuple[str, Pixels | str]] = []
 
@@ -180,7 +183,11 @@ def answers(classifier: Classifier, names: Iterable[str | Path], *, top: int = 5
 
     for name in names:
         try:
-            image = read_image(Path(name), background=classifier.preprocess.background).pixels
+            background = classifier.preprocess.background
+            if isinstance(name, StoredImage):
+                image = name.read(background)
+            else:
+                image = read_image(Path(name), background=background).pixels
             waiting.append((str(name), classifier.preprocess.pixels(image)))  # the original may be large
         except ImageError as error:
             waiting.append((str(name), str(error)))

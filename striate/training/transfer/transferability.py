@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from striate import durable
+from striate.data.sources import called
 from striate.errors import DatasetError, UsageError
 from striate.models.features import spine_of
 from striate.models.registry import entry
@@ -113,7 +114,7 @@ def transferability(
             found.append(last["val_accuracy"])
             images, epochs = sum(trained.run.config["data"]["counts"]["val"].values()), last["epoch"]
         points.append(Point(place, way, tuple(found)))
-    study = Study(source.name, name, Path(data).name, images, epochs, tuple(points))
+    study = Study(source.name, name, called(data), images, epochs, tuple(points))
     durable.write_json(out / FILE, study.to_json())
     return study
 

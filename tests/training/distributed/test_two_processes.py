@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from striate.data.shards.packing import pack
 from striate.errors import DataError, DatasetError, RecipeError, UsageError
 from striate.models import registry
 from striate.run.folder import read_model
@@ -95,6 +96,7 @@ def networks(small_networks: None) -> Iterator[None]:
 def answers(home: Path, bands: Path, networks: None) -> list[dict[str, Any]]:
     others = write_images(home / "others", train=26)
     (home / "alone").mkdir()
+    pack(str(bands), home / "bands in shards", size=8000)
     train(bands, out=home / "by one", options=Options(threads=1, workers=0), **UNLIKE | {"epochs": 1})
 
     def job(name: str, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -115,9 +117,18 @@ def answers(home: Path, bands: Path, networks: None) -> list[dict[str, Any]]:
         "small batch": job("small", UNLIKE | {"batch": 3}),
         "by hand": job("hand", UNLIKE | {"engine": "by-hand"}),
         "other images": job("other", UNLIKE) | {"data_of_others": str(others)},
+        "shards": job("shards", UNLIKE) | {"data": str(home / "bands in shards")},
         "nothing there": job("none", UNLIKE) | {"data": str(home / "alone")},
     }
     return together(jobs, home / "work")
+
+
+def test_two_processes_train_on_shards_as_on_the_folder_that_they_were_made_of(
+    answers: list[dict[str, Any]], home: Path
+) -> None:
+    assert "error" not in answers[0]["shards"], answers[0]["shards"]
+    for name in ("model.safetensors", "results.csv"):
+        assert (home / "shards" / name).read_bytes() == (home / "unlike" / name).read_bytes()
 
 
 @pytest.mark.parametrize("name", EQUAL)

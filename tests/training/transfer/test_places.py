@@ -1,6 +1,7 @@
 """Where a network can be cut: its steps in their order, the head by the number of classes, blocks for the rates."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch
 from striate.errors import RecipeError, UnknownName
 from striate.models.registry import create_model, entry
 from striate.models.shapes import without_numbers
+from striate.training import job
 from striate.training.transfer.cached_features import Shortcut, cut_at, feature_shape
 from striate.training.transfer.places import blocks, frozen_steps, head_layers, span, steps
+from tests.training.runs import Listener, go
 
 NETS = ["lenet5", "resnet18", "mobilenet_v2", "squeezenet1_0", "vgg11", "densenet121", "efficientnet_b0", "alexnet"]
 
@@ -118,3 +121,16 @@ def test_every_parameter_is_in_one_block(name: str) -> None:
     assert len(set(grouped)) == len(grouped)
     for key in net.state_dict():
         assert sum(key.startswith(f"{step}.") for step in grouped) == 1, key
+
+
+def test_a_mistyped_step_is_told_before_any_image_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(job, "read_data", lambda *_: pytest.fail("images were read"))
+    with pytest.raises(UnknownName, match=r"layer9.*did you mean"):
+        job.train("digits", "cifar_resnet20", out=tmp_path / "run", freeze="layer9")
+
+
+def test_freezing_what_has_learnt_nothing_is_said(images: Path, tmp_path: Path) -> None:
+    for given in ({"freeze": "head"}, {}):
+        listener = Listener()
+        go(images, tmp_path / f"run{len(given)}", listener=listener, epochs=1, **given)
+        assert any("no weights were given" in said for said in listener.warnings) == bool(given)

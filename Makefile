@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
-BENCHMARKS := startup input augment convolution gradcam activations filters train_photographs train_speed
+BENCHMARKS := startup input augment convolution gradcam activations filters train_photographs train_speed fastest
 
 unexport PYTHONHOME PYTHONPATH
 
@@ -50,7 +50,7 @@ docs: $(INSTALLED)-docs  ## the documentation as HTML, in docs/_build/html
 
 bench: $(INSTALLED)  ## side-by-side measurements; tables here, JSON in benchmarks/results/
 	@for name in $(BENCHMARKS); do \
-	    case $$name in train_speed) keras='$(if $(KERAS_PYTHON),--keras-python $(KERAS_PYTHON))';; *) keras=;; esac; \
+	    case $$name in train_speed|fastest) keras='$(if $(KERAS_PYTHON),--keras-python $(KERAS_PYTHON))';; *) keras=;; esac; \
 	    $(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json $$keras $(ARGS) || exit 1; done
 
 oracles: $(INSTALLED)-oracles  ## independent implementations to test against, beside the CPU build of torch

@@ -24,7 +24,7 @@ CORRIDOR: dict[str, str] = {
     "shrink": "data blocks models run look training evaluation",
     "export": "data blocks models run look",
     "serve": "data models run look",
-    "reproduce": "data blocks models run look training",
+    "reproduce": "data blocks models run look training evaluation",
     "cli": "data blocks models run look training evaluation shrink export serve reproduce",
 }  # fmt: skip
 ROOMS = list(CORRIDOR)

@@ -1,5 +1,6 @@
 """`striate reproduce`: is what we say still so?"""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from striate.reproduce.carry_out import Means
+    from striate.reproduce.crew import Crew
     from striate.reproduce.experiment import Experiment
     from striate.training.report import Report
 
@@ -19,7 +20,7 @@ def reproduce(
     list_: Annotated[bool, typer.Option("--list", help="Show claims, stored results and what they cost.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="The small form, which has its own stored result.")] = False,
     store: Annotated[bool, typer.Option("--store", help="Keep what is measured as the stored result.")] = False,
-    timed: Annotated[bool, typer.Option("--timed", help="With --store: the machine is idle, keep the time.")] = False,
+    timed: Annotated[bool, typer.Option("--timed", help="With --store: the machine is idle, keep the times.")] = False,
     page: Annotated[
         Path | None, typer.Option(metavar="DOCS", help="Write the page of results into this folder, and stop.")
     ] = None,
@@ -31,8 +32,16 @@ def reproduce(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a named data set that is not there.")] = False,
     workers: Annotated[int | None, typer.Option(min=0, max=64, help="Threads that prepare batches.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="Threads of the network's arithmetic.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every epoch.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads of a run's arithmetic; if not given, one.")
+    ] = None,
+    together: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Runs side by side; if not given, what the cores suffice for."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every epoch, one run after the other.")
+    ] = False,
 ) -> None:
     """Run recipes again, and say whether their stored results come out: exit code 0 if all do, else 1."""
     from striate.reproduce.experiment import names, open_experiment
@@ -49,15 +58,17 @@ def reproduce(
         _list([open_experiment(recipes, one, quick=form) for one in chosen for form in (False, True)])
         return
     from striate.cli.progress import listener
-    from striate.reproduce.carry_out import Means
+    from striate.reproduce.carry_out import hired
+    from striate.reproduce.runs import Means
 
     experiments = [open_experiment(recipes, one, quick=quick) for one in chosen]  # all mistakes before any work
-    means = Means(data_dir=data_dir, material=material, download=download, workers=workers, threads=threads)
+    means = Means(data_dir, material, download, workers, threads, 1 if verbose else together)
     done: dict[str, str] = {}
-    with listener(quiet=not verbose) as report:
+    begun = time.monotonic()
+    with listener(quiet=not verbose) as report, hired(means) as crew:
         for experiment in experiments:
             try:
-                done[experiment.form] = _one(experiment, means, report if verbose else None, store, timed, all_)
+                done[experiment.form] = _one(experiment, crew, report if verbose else None, store, timed, all_)
             except DataError as error:
                 if not all_:
                     raise
@@ -65,16 +76,19 @@ def reproduce(
             typer.echo(done[experiment.form])
     wrong = [form for form, said in done.items() if not said.startswith((f"{form} reproduces", f"{form}: stored"))]
     if len(done) > 1:
-        typer.echo(f"{len(done) - len(wrong)} of {len(done)} reproduce" + (f"; not: {', '.join(wrong)}" * bool(wrong)))
+        those = f"; not: {', '.join(wrong)}" if wrong else ""
+        took = _took(time.monotonic() - begun)
+        typer.echo(f"{len(done) - len(wrong)} of {len(done)} {'stored' if store else 'reproduce'}, in {took}{those}")
     if wrong:
         raise typer.Exit(1)
 
 
 def _one(
-    experiment: "Experiment", means: "Means", report: "Report | None", store: bool, timed: bool, many: bool
-) -> str:
+    experiment: "Experiment", crew: "Crew", report: "Report | None", store: bool, timed: bool, many: bool
+) -> str:  # fmt: skip
     """The verdict on one recipe, a sentence."""
     from striate.reproduce.carry_out import carry_out
+    from striate.reproduce.header import restate, speaks_for
     from striate.reproduce.result import store as keep
     from striate.reproduce.result import stored
     from striate.reproduce.verdict import beside_claim, judge
@@ -86,21 +100,28 @@ def _one(
         raise UsageError(
             f"{experiment.form} has no stored result to compare with; --store keeps the one that is measured now"
         )
-    result = carry_out(experiment, means, report=report, tell=lambda line: typer.echo(line, err=True), timed=timed)
-    claimed = beside_claim(experiment, result)
+    begun = time.monotonic()
+    result = carry_out(experiment, crew, report=report, tell=lambda line: typer.echo(line, err=True), timed=timed)
+    took = f"({_took(time.monotonic() - begun)})"
     if store:
-        said = (
-            f"{experiment.form}: stored in {keep(result, experiment)}; say so in [claim]: n = {experiment.work.seeds}, "
-        )
-        return f'{said}measured = {result.made}, hardware = "{result.machine}"'
-    return " ".join(part for part in (judge(experiment, before, result).sentence + ".", claimed) if part)
+        said = f"{experiment.form}: stored in {keep(result, experiment)}"
+        if speaks_for(experiment):
+            restate(experiment, result)
+            said += f", and {experiment.path.name} says so"
+        return f"{said} {took}"
+    claimed = beside_claim(experiment, result)
+    return " ".join(part for part in (judge(experiment, before, result).sentence + ".", claimed, took) if part)
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
 def _list(experiments: "list[Experiment]") -> None:
     from striate.reproduce.result import stored
 
-    for experiment in experiments:
-        result = stored(experiment)
+    results = [stored(experiment) for experiment in experiments]
+    for experiment, result in zip(experiments, results, strict=True):
         if not experiment.quick:
             typer.echo(f"{experiment.name}: {experiment.claim.says} ({experiment.claim.who})")
         kind = "small" if experiment.quick else "whole"
@@ -113,6 +134,10 @@ def _list(experiments: "list[Experiment]") -> None:
         cost = "time not measured" if result.seconds is None else f"{result.seconds / 60:.1f} min"
         runs = len(result.outcomes[0].runs)
         typer.echo(f"  {kind}  {experiment.claim.metric}: {arms}; n = {runs}, {result.made}; {cost}")
+    small = [result for experiment, result in zip(experiments, results, strict=True) if experiment.quick and result]
+    times = [result.seconds for result in small if result.seconds is not None]
+    if times:
+        typer.echo(f"small forms: {_took(sum(times))} in all, {len(times)} of {len(small)} measured")
 
 
 def _write_page(recipes: Path, docs: Path) -> None:

@@ -2,10 +2,13 @@
 
     [claim]      what is claimed, who claims it; what the stored result was measured on, n, date and command
     [work]       how it is measured: the kind, seeds, how many images
-    [settings]   of the training, as in `striate train --settings`
+    [settings]   of the training, as in `striate train --settings`; of a fastest road: striate.reproduce.fastest.way
+    [options]    of settings.model: those of the zoo, or of the networks in striate.reproduce.small_images
     [network]    ingredients of the small network, in place of settings.model
-    [arms.NAME]  settings and network that differ in this arm; or model and weights that were published
-    [quick.work], [quick.settings]   what the small form changes
+    [arms.NAME]  settings, options and network that differ in this arm; or model and weights that were published;
+                 against = the arm that this one is compared with, where it is not work.baseline
+    [quick.work], [quick.settings], [quick.arms.NAME] ...   what the small form changes; false in place of an arm: it
+                 is left out
 
 Its results lie beside it, in recipes/results/NAME.json and NAME.quick.json.
 """
@@ -14,7 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,13 +25,16 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from striate.errors import RecipeError, UnknownName, suggest
+from striate.reproduce.fastest.way import Way
 from striate.reproduce.ingredients import Ingredients
 from striate.reproduce.objectives import Objective
 from striate.training.recipe import Recipe, read_settings
 
 RESULTS = "results"  # folder beside the recipes
 _CLAIM = re.compile(r"^\[claim\]", re.MULTILINE)
-Kind = Literal["training", "published", "compressed"]
+Kind = Literal["training", "published", "compressed", "fastest", "transfer"]
+Counted = Literal["test", "training"]
+OWN = ("settings", "options", "network")  # what an arm may have of its own, and the small form of an arm
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -62,6 +68,8 @@ class Work(BaseModel):
     gradients: bool = False  # also measure how gradients change over the depth, before the first step
     baseline: str = ""  # the arm with which the others are compared
     tolerance: float = Field(0.0, ge=0)  # least half width of the interval of a repetition, in the unit of the metric
+    counted: Counted = "test"  # images whose accuracy is the metric; training: as they were seen in the last epoch
+    costs: bool = False  # also count multiply-adds, and time a step of each arm in turns where times count
 
 
 class Published(BaseModel):
@@ -77,6 +85,14 @@ class Published(BaseModel):
 
 
 @dataclass(frozen=True)
+class Transferred:
+    """A training on a few images of a folder, from weights or from nothing; seed 0."""
+
+    recipe: Recipe  # data and weights by their places in the material
+    images: int  # a class
+
+
+@dataclass(frozen=True)
 class Arm:
     """One of the things that are compared."""
 
@@ -84,6 +100,10 @@ class Arm:
     recipe: Recipe | None = None  # of a training; seed 0
     network: Ingredients | None = None  # the small network; None: recipe.model
     published: Published | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # of recipe.model
+    against: str = ""  # the arm that this one is compared with
+    way: Way | None = None  # of a fastest road
+    transferred: Transferred | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,11 @@ class Experiment:
     def form(self) -> str:
         """The name with its form: "mnist_lenet5 --quick"."""
         return f"{self.name} --quick" if self.quick else self.name
+
+    @property
+    def against(self) -> dict[str, str]:
+        """Arm -> the arm that it is compared with; those that are compared with none are left out."""
+        return {arm.name: arm.against for arm in self.arms if arm.against}
 
     @property
     def result_path(self) -> Path:
@@ -135,70 +160,122 @@ def open_experiment(folder: Path, name: str, *, quick: bool = False) -> Experime
 def read_experiment(path: Path, *, quick: bool = False) -> Experiment:
     """The recipe in a file.  Raises: RecipeError, naming file, table and key."""
     whole = read_settings(path)
-    tables = {"claim", "work", "settings", "network", "arms", "quick"}
+    tables = {"claim", "work", *OWN, "arms", "quick"}
     for key in whole:
         if key not in tables:
             raise RecipeError(f"{path}: no table is called {key!r}{suggest(key, tables)}")
     changes = _table(whole, "quick", path)
     for key in changes:
-        if key not in {"work", "settings", "network"}:
-            raise RecipeError(f"{path}: quick.{key}: only work, settings and network may differ in the small form")
+        if key not in {"work", *OWN, "arms"}:
+            raise RecipeError(f"{path}: quick.{key}: only work, {', '.join(OWN)} and arms may differ in the small form")
 
     def merged(key: str) -> dict[str, Any]:
         return _table(whole, key, path) | (_table(changes, key, path) if quick else {})
 
     claim = _checked(Claim, _table(whole, "claim", path), f"{path}: claim")
     work = _checked(Work, merged("work"), f"{path}: work")
-    given = _table(whole, "arms", path) or {path.stem: {}}
-    settings, network = merged("settings"), merged("network")
+    given = _arms(whole, changes, path, quick)
+    shared = {key: merged(key) for key in OWN}
     arms = []
     for name, table in given.items():
         where = f"{path}: arms.{name}"
-        if not isinstance(table, dict):
-            raise RecipeError(f"{where}: {table!r}; expected a table")
-        if work.kind == "training":
-            arms.append(_trained(name, table, settings, network, "network" in whole, where))
-        else:
+        if work.kind == "fastest":
+            own = dict(shared["settings"]) | _table(table, "settings", path)
+            arms.append(Arm(name, way=_checked(Way, own, where)))
+            continue
+        if work.kind == "transfer":
+            arms.append(_transferred(name, table, shared["settings"], work.baseline, where))
+            continue
+        if work.kind != "training":
             arms.append(Arm(name, published=_checked(Published, table, where)))
+            continue
+        against = table.get("against", work.baseline if name != work.baseline else "")
+        if against and against not in given:
+            raise RecipeError(f"{where}: against = {against!r}: no such arm{suggest(str(against), given)}")
+        arms.append(_trained(name, table, shared, "network" in whole, against, where))
     if work.baseline and work.baseline not in given:
         raise RecipeError(f"{path}: work.baseline = {work.baseline!r}: no such arm{suggest(work.baseline, given)}")
     if work.seeds == 1 and not work.tolerance:
         raise RecipeError(
             f"{path}: work.tolerance must say how far a repetition may be off: one seed gives no interval"
         )
-    digest = _digest(work, settings, network, given)
+    digest = _digest(work, shared, given)
     return Experiment(path.stem, path, quick, claim, work, tuple(arms), digest)
+
+
+def _arms(whole: Mapping[str, Any], changes: Mapping[str, Any], path: Path, quick: bool) -> dict[str, dict[str, Any]]:
+    """Each arm as it is written, with what the small form changes in it."""
+    given = {name: _table(_table(whole, "arms", path), name, path) for name in _table(whole, "arms", path)}
+    given = given or {path.stem: {}}
+    for name, table in _table(changes, "arms", path).items():
+        if name not in given:
+            raise RecipeError(f"{path}: quick.arms.{name}: no such arm{suggest(name, given)}")
+        if table is False:  # too dear for the small form
+            if quick:
+                del given[name]
+            continue
+        for key in _table(changes["arms"], name, path):
+            if key not in OWN:
+                raise RecipeError(f"{path}: quick.arms.{name}: {key!r}: expected {', '.join(OWN[:-1])} or {OWN[-1]}")
+            if quick:
+                given[name] = given[name] | {key: given[name].get(key, {}) | table[key]}
+    return given
 
 
 def _trained(
     name: str,
     table: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    network: Mapping[str, Any],
+    shared: Mapping[str, Mapping[str, Any]],
     small: bool,
+    against: str,
     where: str,
 ) -> Arm:
     for key in table:
-        if key not in {"settings", "network"}:
-            raise RecipeError(f"{where}: {key!r}: expected settings or network")
-    own = dict(settings) | dict(table.get("settings", {}))
-    if small and "model" in own:
+        if key not in {*OWN, "against"}:
+            raise RecipeError(f"{where}: {key!r}: expected {', '.join(OWN[:-1])} or {OWN[-1]}")
+    own = {key: dict(shared[key]) | dict(table.get(key, {})) for key in OWN}
+    if small and "model" in own["settings"]:
         raise RecipeError(f"{where}: a model and a [network]; expected one of them")
-    recipe = Recipe.make(own | ({"model": "small"} if small else {}), where)
-    open_ = [key for key in ("epochs", "batch", "precision", "augment") if getattr(recipe, key) == "auto"]
-    if open_ or not recipe.size:
-        raise RecipeError(f"{where}: {(open_ or ['size'])[0]} must be given, so that it is the same on every machine")
-    ingredients = _checked(Ingredients, dict(network) | dict(table.get("network", {})), where) if small else None
+    recipe = Recipe.make(own["settings"] | ({"model": "small"} if small else {}), where)
+    _closed(recipe, where)
+    ingredients = _checked(Ingredients, own["network"], where) if small else None
     fixed = {
         "channels_last": recipe.channels_last is True,
         "loss": "cross_entropy" if recipe.loss == "auto" else recipe.loss,
     }
-    return Arm(name, recipe.model_copy(update=fixed), ingredients)
+    return Arm(name, recipe.model_copy(update=fixed), ingredients, options=own["options"], against=against)
 
 
-def _digest(work: Work, *tables: Mapping[str, Any]) -> str:
-    """Of what is written, not of defaults: a new setting of the trainer changes no recipe."""
-    decides = work.model_dump(exclude={"baseline", "tolerance"})
+def _closed(recipe: Recipe, where: str) -> None:
+    """See that nothing is left open that machine or data would decide."""
+    left = [key for key in ("epochs", "batch", "precision", "augment") if getattr(recipe, key) == "auto"]
+    if left or not recipe.size:
+        raise RecipeError(f"{where}: {(left or ['size'])[0]} must be given, so that it is the same on every machine")
+
+
+def _transferred(name: str, table: Mapping[str, Any], shared: Mapping[str, Any], baseline: str, where: str) -> Arm:
+    for key in table:
+        if key not in {"images", "settings", "against"}:
+            raise RecipeError(f"{where}: {key!r}: expected images, settings or against")
+    images = table.get("images")
+    if type(images) is not int or images < 1:
+        raise RecipeError(f"{where}: images = {images!r}: expected how many of each class, a whole number from 1")
+    recipe = Recipe.make(dict(shared) | _table(table, "settings", Path(where)), where)
+    _closed(recipe, where)
+    against = str(table.get("against", baseline if name != baseline else ""))
+    return Arm(name, transferred=Transferred(recipe, images), against=against)
+
+
+def _digest(work: Work, shared: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> str:
+    """Of what is written, not of defaults: a new setting of the trainer changes no recipe, a new key here none either.
+
+    Nor do keys that decide only what is said of the result.
+    """
+    decides = work.model_dump(exclude={"baseline", "tolerance", "costs"})
+    if decides["counted"] == Work.model_fields["counted"].default:
+        del decides["counted"]
+    arms = {name: {key: table[key] for key in table if key != "against"} for name, table in given.items()}
+    tables = [shared["settings"], shared["network"], arms, *([shared["options"]] if shared["options"] else [])]
     return hashlib.sha256(json.dumps([decides, *tables], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

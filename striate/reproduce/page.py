@@ -16,9 +16,11 @@ from striate.reproduce.verdict import beside_claim
 PAGE = PurePosixPath("results.md")
 IMAGES = PurePosixPath("images/results")
 FIRST = (  # the order of the page; what is not named here comes after, by name
-    "mnist_lenet5", "mnist_lenet5_1998", "mnist_convnet", "capsnet_mnist", "cifar10_degradation",
-    "ingredient_activation", "ingredient_initialisation", "ingredient_batch_norm", "ingredient_dropout",
-    "ingredient_augmentation", "ingredient_pooling", "ingredient_lrn", "mobilenet_v1", "deep_compression",
+    "mnist_lenet5", "mnist_lenet5_1998", "mnist_convnet", "fastest_mnist", "capsnet_mnist", "alexnet_cifar",
+    "cifar10_degradation", "cifar10_stochastic_depth", "cifar10_densenet_bc", "cifar10_squeeze_excitation",
+    "cifar10_depthwise", "fastest_cifar10", "ingredient_activation", "ingredient_initialisation",
+    "ingredient_batch_norm", "ingredient_dropout", "ingredient_augmentation", "ingredient_pooling", "ingredient_lrn",
+    "mobilenet_v1", "deep_compression",
 )  # fmt: skip
 
 _HEAD = """# Results
@@ -44,6 +46,8 @@ striate reproduce --all --quick
 - A training whose numbers cease to be finite is counted as always giving one class. In pictures the line is the mean of
   the seeds, the band reaches from the lowest to the highest.
 - Decks are numbered from 0. Times are stated where the machine did nothing else; where none is, none was measured.
+  Milliseconds of a step are those of one run alone, the arms in turns. Several runs may go side by side, each with the
+  threads that are named: that changes no figure.
 """
 
 
@@ -76,9 +80,10 @@ def _section(whole: Experiment, found: list[tuple[Experiment, Result]], files: d
         if said := beside_claim(form, result):
             lines += [said + (" The small form was not made to reach it." if form.quick else ""), ""]
         for kind, picture in (
-            ("error", error_curves(result)),
+            ("training", error_curves(result, "train") if form.work.counted == "training" else None),
+            ("error", error_curves(result, "test")),
             ("gradients", gradient_curves(result)),
-            ("trade", trade(result, claim.metric)),
+            ("trade", trade(result, claim.metric) if form.work.kind != "training" else None),
         ):
             if picture is not None:
                 place = IMAGES / f"{whole.name}{'.quick' if form.quick else ''}.{kind}.svg"
@@ -87,38 +92,56 @@ def _section(whole: Experiment, found: list[tuple[Experiment, Result]], files: d
     if claim.differs:
         lines += [claim.differs, ""]
     _, result = found[0]
-    took = "" if result.seconds is None else f", {result.seconds / 60:.1f} minutes"
-    lines += [f"`{claim.command}` · {result.machine}, {result.made}{took}", ""]
+    lines += [f"`{claim.command}` · {result.machine}, {result.made}", ""]
     return "\n".join(lines)
 
 
 def _form(form: Experiment, result: Result) -> str:
     first = form.arms[0].recipe
     runs = "1 run" if form.work.seeds == 1 else f"{form.work.seeds} seeds"
-    if first is None:
+    if form.arms[0].way is not None:
+        way = form.arms[0].way
+        how = f"all training images, {way.epochs:g} epochs, {result.images:,} test images, {runs}"
+    elif form.arms[0].transferred is not None:
+        how = f"{result.images:,} test images, {runs}"
+    elif first is None:
         how = f"{result.images:,} photographs, evaluation only"
     else:
         trained = f"{form.work.train_images:,}" if form.work.train_images else "all"
-        how = f"{trained} training images, {first.epochs} epochs, {result.images:,} test images, {runs}"
+        sides = {arm.recipe.size for arm in form.arms if arm.recipe is not None}
+        side = f" of {first.size}×{first.size} pixels" if sides == {first.size} else ""
+        how = f"{trained} training images{side}, {first.epochs} epochs, {result.images:,} test images, {runs}"
+    if result.seconds is not None:
+        beside = f", {result.together} runs side by side" if result.together > 1 else ""
+        how += f"; {result.seconds / 60:.1f} minutes{beside}"
     return f"**{'Small form' if form.quick else 'Whole form'}**: {how}."
 
 
 def _table(form: Experiment, result: Result) -> list[str]:
-    base = form.work.baseline
+    against = form.against
     details = result.outcomes[0].runs[0].details
     columns: list[tuple[str, Callable[[Outcome], str]]] = [
         ("", lambda one: one.name),
         (form.claim.metric, lambda one: _mean(one.mean)),
     ]
-    if base:
-        columns.append(
-            (f"against {base}", lambda one: "" if one.name == base else _gap(result.difference(one.name, base)))
-        )
+    if against:
+        partners = set(against.values())
+
+        def gap(one: Outcome) -> str:
+            if one.name not in against:
+                return ""
+            than = "" if len(partners) == 1 else f" against {against[one.name]}"
+            return _gap(result.difference(one.name, against[one.name])) + than
+
+        columns.append((f"against {min(partners)}" if len(partners) == 1 else "difference", gap))
     if any(run.curve for one in result.outcomes for run in one.runs):
-        columns.append(("training accuracy at the end, %", _training))
+        other = "train" if form.work.counted == "test" else "test"
+        title = {"train": "training accuracy at the end, %", "test": "test accuracy, %"}[other]
+        columns.append((title, lambda one: _at_the_end(one, other)))
     counts = [one.runs[0].details.get("parameters") for one in result.outcomes]
     if "top5" not in details and None not in counts and (len(counts) == 1 or len(set(counts)) > 1):
         columns.append(("parameters", lambda one: f"{one.runs[0].details['parameters']:,}"))
+    columns += _costs(result)
     if any(run.diverged for one in result.outcomes for run in one.runs):
         columns.append(("diverged", lambda one: f"{sum(run.diverged for run in one.runs)} of {len(one.runs)}"))
     if "top5" in details:
@@ -126,6 +149,8 @@ def _table(form: Experiment, result: Result) -> list[str]:
         columns.append(("claimed top-1 on ImageNet, %", lambda one: _or_dash(one.runs[0].details.get("claimed"))))
         columns.append(("parameters", lambda one: f"{one.runs[0].details['parameters']:,}"))
         columns.append(("million multiply-adds", lambda one: f"{one.runs[0].details['macs'] / 1e6:,.0f}"))
+    if "seconds" in details:
+        columns.append(("seconds of a run", _seconds))
     if "bytes" in details:
         columns.append(("bytes of the file", lambda one: f"{one.runs[0].details['bytes']:,}"))
         columns.append(("of its weights stored", lambda one: _share(one.runs[0].details)))
@@ -155,9 +180,36 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") if value in (0.0, 100.0) else f"{value:.1f}"
 
 
-def _training(one: Outcome) -> str:
-    ends = [100 * run.curve[-1]["train_accuracy"] for run in one.runs if run.curve and not run.diverged]
+def _at_the_end(one: Outcome, images: str) -> str:
+    ends = [100 * run.curve[-1][f"{images}_accuracy"] for run in one.runs if run.curve and not run.diverged]
     return f"{sum(ends) / len(ends):.1f}" if ends else "–"
+
+
+def _seconds(one: Outcome) -> str:
+    taken = [run.details["seconds"] for run in one.runs]
+    return f"{sum(taken) / len(taken):.1f} ({min(taken):.1f} to {max(taken):.1f})"
+
+
+def _costs(result: Result) -> list[tuple[str, Callable[[Outcome], str]]]:
+    """What was counted and timed of trainings, where their recipe asks for it."""
+    details = [one.runs[0].details for one in result.outcomes]
+    found: list[tuple[str, Callable[[Outcome], str]]] = []
+    if all("macs" in one and "top5" not in one for one in details):
+        found.append(("million multiply-adds", lambda one: f"{one.runs[0].details['macs'] / 1e6:,.1f}"))
+    if any(one.get("macs_training", one.get("macs")) != one.get("macs") for one in details):
+        found.append(("in training, on average", lambda one: _carried_out(one)))
+    if all("step_ms" in one for one in details):
+        found.append(("milliseconds a training step", lambda one: f"{one.runs[0].details['step_ms']:,.0f}"))
+    return found
+
+
+def _carried_out(one: Outcome) -> str:
+    """Multiply-adds of an image in training, and the share of blocks that ran, over all runs of the arm."""
+    if "blocks_run" not in one.runs[0].details:
+        return "the same"
+    macs = [run.details["macs_training"] for run in one.runs]
+    run, of = (sum(each.details["blocks_run"][i] for each in one.runs) for i in (0, 1))
+    return f"{sum(macs) / len(macs) / 1e6:,.1f}, {100 * run / of:.1f} % of the blocks"
 
 
 def _share(details: dict[str, float]) -> str:
@@ -171,6 +223,7 @@ def _or_dash(value: float | None) -> str:
 
 def _said(kind: str, title: str) -> str:
     what = {
+        "training": "training error over epochs",
         "error": "test error over epochs",
         "gradients": "size of the gradient at each convolution",
         "trade": "accuracy over operations",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
+from typing import Literal
 
 from striate.look.markup import Child, Markup, raw, tag
 from striate.reproduce.result import Outcome, Result
@@ -29,14 +30,16 @@ class Line:
     band: tuple[tuple[float, float], ...] = ()
 
 
-def error_curves(result: Result) -> Markup | None:
-    """Test error, per cent on a logarithmic axis, over epochs: the mean of the seeds, and their range as a band."""
+def error_curves(result: Result, images: Literal["train", "test"]) -> Markup | None:
+    """Error, per cent on a logarithmic axis, over epochs: the mean of the seeds, and their range as a band."""
     least = 100 / result.images / 2  # half an image: no error has no logarithm
-    found = [_error_line(one, colour, least) for one, colour in zip(result.outcomes, _colours(result), strict=True)]
+    pairs = zip(result.outcomes, _colours(result), strict=True)
+    found = [_error_line(one, colour, least, f"{images}_accuracy") for one, colour in pairs]
     lines = [line for line in found if line is not None]
     if not lines:
         return None
-    return line_chart(lines, "epoch", "test error, %", f"Test error of {result.name} over epochs")
+    what = {"train": "training error", "test": "test error"}[images]
+    return line_chart(lines, "epoch", f"{what}, %", f"{what.capitalize()} of {result.name} over epochs")
 
 
 def gradient_curves(result: Result) -> Markup | None:
@@ -93,6 +96,7 @@ def line_chart(lines: Sequence[Line], x_title: str, y_title: str, said: str) -> 
         return HEIGHT - BOTTOM - log10(value / low) / log10(high / low) * (HEIGHT - TOP - BOTTOM)
 
     step = max(1, ceil((last - first) / 10))
+    opacity = 0.15 if len(lines) <= 4 else 0.07  # many bands lie over each other
     marks = [*_level([(v, _number(v)) for v in ticks], y)]
     marks += _upright([(float(v), str(v)) for v in range(int(first), int(last) + 1, step)], x)
     for line in lines:
@@ -100,7 +104,7 @@ def line_chart(lines: Sequence[Line], x_title: str, y_title: str, said: str) -> 
             xs = [a for a, _ in line.points]
             edge = [(x(a), y(b)) for a, (b, _) in zip(xs, line.band, strict=True)]
             edge += [(x(a), y(t)) for a, (_, t) in reversed(list(zip(xs, line.band, strict=True)))]
-            marks.append(tag("path", d=_d(edge) + "Z", fill=line.colour, fill_opacity=0.15))
+            marks.append(tag("path", d=_d(edge) + "Z", fill=line.colour, fill_opacity=opacity))
         marks.append(_path([(x(a), y(b)) for a, b in line.points], line.colour))
     ends = _apart([y(line.points[-1][1]) for line in lines])
     for line, at in zip(lines, ends, strict=True):
@@ -110,13 +114,13 @@ def line_chart(lines: Sequence[Line], x_title: str, y_title: str, said: str) -> 
     return _picture(raw(*marks, *_titles(x_title, y_title)), said)
 
 
-def _error_line(one: Outcome, colour: str, least: float) -> Line | None:
+def _error_line(one: Outcome, colour: str, least: float, column: str) -> Line | None:
     """Of the runs that came to their end; None where there is none."""
     whole = [run.curve for run in one.runs if run.curve and not run.diverged]
     if not whole:
         return None
     rows = list(zip(*whole, strict=True))
-    errors = [[max(least, 100 * (1 - row["test_accuracy"])) for row in each] for each in rows]
+    errors = [[max(least, 100 * (1 - row[column])) for row in each] for each in rows]
     epochs = [each[0]["epoch"] for each in rows]
     band = tuple((min(e), max(e)) for e in errors) if len(whole) > 1 else ()
     lost = len(one.runs) - len(whole)
@@ -127,9 +131,14 @@ def _error_line(one: Outcome, colour: str, least: float) -> Line | None:
 def _ticks(low: float, high: float) -> list[float]:
     """1, 2, 5, 10 ... around the values; decades alone, and of many only some, where the range is wide."""
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    found = [m * 10.0**k for k in decades for m in ((1, 2, 5) if len(decades) < 5 and low >= 1e-3 else (1,))]
-    below, above = [v for v in found if v <= low], [v for v in found if v >= high]
-    kept = [v for v in found if (below or found)[-1 if below else 0] <= v <= (above or found)[0 if above else -1]]
+    narrow = len(decades) < 5 and low >= 1e-3
+    kept: list[float] = []
+    for steps in ((1, 2, 5), range(1, 10)) if narrow else ((1,),):  # finer ones where two would be all
+        found = [m * 10.0**k for k in decades for m in steps]
+        below, above = [v for v in found if v <= low], [v for v in found if v >= high]
+        kept = [v for v in found if (below or found)[-1 if below else 0] <= v <= (above or found)[0 if above else -1]]
+        if len(kept) > 2:
+            break
     if len(kept) < 2:  # all values are one and the same
         return [kept[0] / 2, kept[0], kept[0] * 2]
     return kept[:: ceil(len(kept) / 7)] if len(decades) >= 5 else kept

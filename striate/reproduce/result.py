@@ -5,6 +5,7 @@ again whenever the file is read.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Result:
     images: int  # of the test
     outcomes: tuple[Outcome, ...]
     seconds: float | None = None  # None: the machine did other work, so the time would mean nothing
+    together: int = 1  # runs side by side, each with the machine's number of threads; of interest with the seconds
 
     def outcome(self, name: str) -> Outcome:
         return next(one for one in self.outcomes if one.name == name)
@@ -64,13 +66,13 @@ class Result:
         """The mean of what an arm has more than another one, seed by seed."""
         return of_difference(self.outcome(name).values, self.outcome(baseline).values)
 
-    def to_json(self, baseline: str = "") -> dict[str, Any]:
-        """Stable keys; numbers rounded to what was measured."""
+    def to_json(self, against: Mapping[str, str]) -> dict[str, Any]:
+        """Stable keys; numbers rounded to what was measured. `against` says which arm each is compared with."""
         arms = {}
         for one in self.outcomes:
             summary: dict[str, Any] = _interval(one.mean)
-            if baseline and one.name != baseline:
-                summary["difference"] = _interval(self.difference(one.name, baseline))
+            if one.name in against:
+                summary["difference"] = _interval(self.difference(one.name, against[one.name]))
             arms[one.name] = {
                 "summary": summary,
                 "runs": [
@@ -85,8 +87,8 @@ class Result:
             }
         return {
             "format": FORMAT, "recipe": self.name, "quick": self.quick, "digest": self.digest, "made": self.made,
-            "machine": self.machine, "test_images": self.images, "seconds": self.seconds, "curve": list(CURVE),
-            "arms": arms,
+            "machine": self.machine, "test_images": self.images, "seconds": self.seconds,
+            **({} if self.seconds is None else {"together": self.together}), "curve": list(CURVE), "arms": arms,
         }  # fmt: skip
 
 
@@ -94,7 +96,7 @@ def store(result: Result, experiment: Experiment) -> Path:
     """Write the result beside its recipe, one line a row of a curve."""
     path = experiment.result_path
     durable.make_folder(path.parent)
-    durable.write_text(path, _compact(result.to_json(experiment.work.baseline)) + "\n")
+    durable.write_text(path, _compact(result.to_json(experiment.against)) + "\n")
     return path
 
 
@@ -114,7 +116,7 @@ def stored(experiment: Experiment) -> Result | None:
             str(whole["recipe"]), bool(whole["quick"]), str(whole["digest"]), str(whole["made"]),
             str(whole["machine"]), int(whole["test_images"]),
             tuple(Outcome(name, tuple(map(_run, arm["runs"]))) for name, arm in whole["arms"].items()),
-            whole["seconds"],
+            whole["seconds"], int(whole.get("together", 1)),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtefactError(f"{path}: not a stored result ({type(error).__name__}: {error})") from error

@@ -4,6 +4,7 @@ The weights that count are those of the last epoch: nothing is chosen on the tes
 """
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,12 @@ from striate.data.loader import Loader
 from striate.data.preprocess import Preprocess
 from striate.errors import DatasetError, Interrupted, TrainingError
 from striate.models.registry import create_model, entry
+from striate.reproduce.costs import blocks_that_ran, multiply_adds
 from striate.reproduce.experiment import Arm, Work
 from striate.reproduce.ingredients import small_network
 from striate.reproduce.objectives import make_objective
 from striate.reproduce.result import Measured
+from striate.reproduce.small_images import NETWORKS, small_network_named
 from striate.training.checkpoint import Progress
 from striate.training.loop import Trainer, kind_of
 from striate.training.machine import Machine
@@ -71,15 +74,17 @@ def build(arm: Arm, prepared: Prepared, seed: int) -> nn.Module:
     pre = prepared.preprocess
     if arm.network is not None:
         return small_network(arm.network, prepared.classes, pre.channels, pre.size[0])
+    if arm.recipe.model in NETWORKS:
+        return small_network_named(arm.recipe.model, dict(arm.options))(prepared.classes, pre.channels, pre.size[0])
     found = entry(arm.recipe.model)
     size = pre.size if found.fixed_size else None
-    return create_model(found.name, num_classes=prepared.classes, in_chans=pre.channels, input_size=size)
+    return create_model(found.name, num_classes=prepared.classes, in_chans=pre.channels, input_size=size, **arm.options)
 
 
 def train_once(
     arm: Arm, work: Work, dataset: Dataset, seed: int, machine: Machine, workers: int | None, report: Report
 ) -> Measured:
-    """Train, and measure after every epoch: accuracy on the test images, per cent.
+    """Train, and measure after every epoch. The value is an accuracy, per cent, of the images that `work` counts.
 
     A training whose numbers cease to be finite is a result: it counts as always saying the most frequent class.
 
@@ -118,15 +123,22 @@ def train_once(
         forward=objective.forward,
     )  # fmt: skip
     diverged = False
+    counting: AbstractContextManager[dict[str, int]] = blocks_that_ran(module) if work.costs else nullcontext({})
     try:
-        trainer.fit()
+        with counting as ran:
+            trainer.fit()
     except TrainingError:
         diverged = True
     except Interrupted as error:
         raise Interrupted("stopped; nothing was stored", error.exit_code - 128) from error
-    counts = np.bincount(prepared.test.labels)
+    if work.costs:
+        details |= multiply_adds(module, (prepared.preprocess.channels, *prepared.preprocess.size), ran)
+    labels, column = {
+        "test": (prepared.test.labels, "val_accuracy"), "training": (prepared.train.labels, "train_accuracy"),
+    }[work.counted]  # fmt: skip
+    counts = np.bincount(labels)
     guess = 100 * float(counts.max() / counts.sum())
-    value = guess if diverged else 100 * float(progress.rows[-1]["val_accuracy"])
+    value = guess if diverged else 100 * float(progress.rows[-1][column])
     return Measured(round(value, 4), diverged, tuple(_row(row) for row in progress.rows), details)
 
 

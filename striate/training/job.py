@@ -8,10 +8,11 @@ from typing import Any
 
 from striate import durable
 from striate.data.augment import Augment
-from striate.data.sources import NAMES, place_again
+from striate.data.sources import called, located, place_again
 from striate.data.wording import plural
 from striate.errors import ArtefactError, Busy, UsageError
-from striate.models.registry import entry
+from striate.models.registry import create_model, entry
+from striate.models.shapes import without_numbers
 from striate.run.folder import MODEL, RECIPE, Identity, Run, write_identity
 from striate.training import checkpoint
 from striate.training import recipe as recipes
@@ -21,7 +22,7 @@ from striate.training.engine import SLOW
 from striate.training.loop import Trainer
 from striate.training.machine import settle, survey
 from striate.training.options import Options
-from striate.training.planning import make_plan
+from striate.training.planning import compile_where_it_pays, make_plan
 from striate.training.preparing import facts_of, make_trainer, read_data, sizes, spec_of
 from striate.training.recipe import Recipe
 from striate.training.records import summary_writer, write_results
@@ -30,6 +31,7 @@ from striate.training.resolve import resolve
 from striate.training.resuming import check_settings, chosen_later, recorded, same_data
 from striate.training.transfer import source as sources
 from striate.training.transfer.conductor import settled
+from striate.training.transfer.places import frozen_steps
 from striate.training.transfer.source import Source
 
 
@@ -99,7 +101,7 @@ def train(
         summary_writer()
     with ExitStack() as stack:
         if folder is None:
-            folder = _claim_new(Path("runs"), f"{Path(recipe.data).stem or 'data'}-{recipe.model}", stack)
+            folder = _claim_new(Path("runs"), f"{Path(called(recipe.data)).stem or 'data'}-{recipe.model}", stack)
         else:
             stack.enter_context(durable.claim(folder))
         if (folder / RECIPE).exists():
@@ -107,16 +109,14 @@ def train(
         return _start(folder, recipe, source, options, report)
 
 
-def located(data: str) -> str:
-    """The data of a recipe so that they are found from another working directory: a name, or a whole path."""
-    return data if data in NAMES or not Path(data).exists() else str(Path(data).resolve())
-
-
 def _check_names(recipe: Recipe) -> None:
     """What can be wrong with a recipe before a single image is read.  Raises: UnknownName, RecipeError."""
     entry(recipe.model)
     if recipe.augment != "auto":
         Augment.parse(recipe.augment)
+    if recipe.freeze != "none":
+        with without_numbers():
+            frozen_steps(create_model(recipe.model), recipe.freeze, entry(recipe.model).head)
 
 
 def _claim_new(parent: Path, stem: str, stack: ExitStack) -> Path:
@@ -143,6 +143,8 @@ def _start(folder: Path, recipe: Recipe, source: Source | None, options: Options
     options.ranks.check(resolved.recipe)
     if resolved.recipe.stop_after and "val" not in screened.dataset.splits:
         report.warn("stop_after does nothing: there is no val split to tell when it gets no better")
+    if resolved.recipe.freeze != "none" and source is None:
+        report.warn("what is frozen stays as it began, at random, for no weights were given; --weights names some")
     if resolved.recipe.engine == "by-hand":
         report.note(SLOW)
     identity = Identity(spec, screened.dataset.classes, resolved.choice.preprocess)
@@ -153,9 +155,11 @@ def _start(folder: Path, recipe: Recipe, source: Source | None, options: Options
             folder, identity, resolved.recipe, source, screened, machine, options, report, stack
         )
         if options.ranks.leads:
-            report.plan(make_plan(folder, trainer, resolved, screened, machine, filled, why))
+            plan = make_plan(folder, trainer, resolved, screened, machine, filled, why)
+            report.plan(plan)
+            compile_where_it_pays(trainer, plan, report)
         # the last file of the start: from here on it can be resumed
-        durable.write_text(folder / RECIPE, resolved.recipe.to_toml())
+        durable.write_text(folder / RECIPE, trainer.recipe.to_toml())
         return _finish(folder, trainer, resumed=False)
 
 

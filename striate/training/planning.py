@@ -1,4 +1,4 @@
-"""The plan of a run that has been prepared and has not begun: a few steps of a copy say how long it will take."""
+"""What a run is going to be, before it begins: a few steps of a copy say how long it takes, and whether to compile."""
 
 import time
 from pathlib import Path
@@ -9,9 +9,11 @@ from striate.data.screen import Screened
 from striate.models.cost import cost
 from striate.run.folder import CONFIG, MODEL, PREPROCESS, RECIPE, RESULTS, TIMING
 from striate.training import checkpoint
+from striate.training.compiled import Choice, Compiled, choose
 from striate.training.loop import Trainer
 from striate.training.machine import Machine
 from striate.training.plan import Plan, trial
+from striate.training.report import Report
 from striate.training.resolve import Resolved
 from striate.training.transfer.receipt import FILE as RECEIPT
 from striate.training.transfer.source import Filled
@@ -62,6 +64,7 @@ def make_plan(
         precision=f"{r.precision}, {'channels-last' if r.channels_last else 'channels-first'}",
         machine=machine.describe(),
         seconds=seconds,
+        step_s=measured.step_s,
         memory_bytes=whole.memory(r.batch, training=True, optimizer=r.optimizer).total + pixels,
         files=(*files, RECEIPT) if conductor and conductor.freezes else files,
         notes=dataset.notes,
@@ -69,3 +72,24 @@ def make_plan(
         frozen=conductor.describe() if conductor and conductor.freezes else "",
         features=f"{r.features}: {why}" if why and r.freeze != "none" else "",
     )
+
+
+def compile_where_it_pays(trainer: Trainer, plan: Plan, report: Report) -> None:
+    """Settle what `compile = "auto"` means for this run, and say so where it was tried.
+
+    A network of which a part is frozen is not tried: it is another one in each phase.
+    """
+    recipe = trainer.recipe
+    if recipe.compile != "auto":
+        return
+    choice = Choice(False)
+    if trainer.conductor is None:
+        choice = choose(
+            trainer.module, next(iter(trainer.train.in_order())), trainer.loss, bf16=trainer.bf16,
+            steps=plan.steps * recipe.accumulate, seconds=plan.seconds, plain_s=plan.step_s,
+        )  # fmt: skip
+    if choice.why:
+        report.note(choice.why)
+    trainer.recipe = recipe.model_copy(update={"compile": choice.compile})
+    if choice.compile:
+        trainer.forward = Compiled()

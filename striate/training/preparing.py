@@ -14,10 +14,11 @@ from striate.data.augment import Augment
 from striate.data.dataset import ROLES, Dataset
 from striate.data.loader import Loader
 from striate.data.screen import Screened, screen
-from striate.data.sources import NAMES, open_dataset, place_found
+from striate.data.sources import called, open_dataset, place_found
 from striate.errors import DatasetError
 from striate.run.folder import CONFIG, MODEL, Identity, ModelSpec, write_model
 from striate.training import checkpoint
+from striate.training.compiled import Compiled
 from striate.training.distributed.ranks import Ranks
 from striate.training.engine import make_engine
 from striate.training.loop import Trainer, kind_of
@@ -85,11 +86,10 @@ def spec_of(resolved: Resolved, source: Source | None = None) -> ModelSpec:
 def facts_of(recipe: Recipe, screened: Screened, machine: Machine, options: Options) -> dict[str, Any]:
     """What config.json keeps beside the identity: data and machine."""
     dataset = screened.dataset
-    named = recipe.data if recipe.data in NAMES else Path(recipe.data).name
     return {
         "striate": __version__,
         "data": {
-            "name": named,
+            "name": called(recipe.data),
             "found_in": place_found(recipe.data, options.data_dir),
             "sha256": screened.fingerprint.sha256,
             "counts": {
@@ -141,7 +141,6 @@ def make_trainer(
     val = None
     if "val" in dataset.splits and len(dataset.split("val")):
         val = Loader(dataset.split("val"), identity.preprocess, workers=options.workers, progress=tell, **common)
-    sha = recipe.digest()
     progress = checkpoint.Progress()
     rule = "highest val accuracy, then lowest val loss" if val else "last epoch (no val split)"
 
@@ -152,7 +151,7 @@ def make_trainer(
         if said and state.finished:
             report.note(said)
         write_results(folder, state)
-        checkpoint.write(folder, state, tensors, sha)
+        checkpoint.write(folder, state, tensors, trainer.recipe.digest())
 
     def choose(tensors: dict[str, Tensor], best: dict[str, Any]) -> None:
         if options.ranks.leads:
@@ -187,7 +186,7 @@ def make_trainer(
         report=report,
         timed=timed,
         save_every=options.save_every,
-        forward=engine.forward,
+        forward=Compiled() if recipe.compile is True else engine.forward,
         conductor=conductor,
         ranks=options.ranks,
     )

@@ -70,6 +70,9 @@ class Recipe(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the moving average of weights; 0: none")
     precision: Auto | Precision = Field("auto", description="of the network's arithmetic; auto: by the machine")
     channels_last: Auto | bool = Field("auto", description="memory layout N H W C; auto: by the machine")
+    compile: Auto | bool = Field(
+        "auto", description="the network by torch; auto: in long runs, where it is measured to pay"
+    )
     sync_batch_norm: bool = Field(False, description="several processes: batch norm over the whole batch")
     engine: Engine = Field("torch", description="finds the gradients; by-hand: formulas in NumPy, to learn from; slow")
     # transfer

@@ -27,7 +27,7 @@ _AUGMENT = {  # by the name of the data set
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe without open questions, and what it means for the network."""
+    """A recipe without open questions, but whether to compile, and what it means for the network."""
 
     recipe: Recipe
     choice: Choice
@@ -60,6 +60,10 @@ def resolve(
     by_hand = recipe.engine == "by-hand"
     if by_hand and recipe.precision == "bf16":
         raise RecipeError("engine = 'by-hand' computes in NumPy, which has no bf16; expected precision = 'float32'")
+    if by_hand and recipe.compile is True:
+        raise RecipeError("engine = 'by-hand' computes in NumPy, which torch can't compile; leave out compile")
+    if machine.processes > 1 and recipe.compile is True:
+        raise RecipeError("compile = true: only where one process trains alone; leave it out")
     fast = machine.bf16 and not by_hand
     channels = prepared[0].channels if prepared else {"gray": 1, "rgb": 3, "auto": dataset.channels}[recipe.channels]
     batch = recipe.batch if recipe.batch != "auto" else 128 if n >= 5000 else 32
@@ -89,6 +93,7 @@ def resolve(
             "precision": recipe.precision if recipe.precision != "auto" else "bf16" if fast else "float32",
             "channels_last": recipe.channels_last is not False and not by_hand,
             "lr": GENTLE if recipe.weights and recipe.freeze != "head" and not _given(recipe, "lr") else recipe.lr,
+            "compile": False if by_hand or machine.processes > 1 else recipe.compile,
             "norms": ("keep" if recipe.weights else "train") if recipe.norms == "auto" else recipe.norms,
             "features": "live" if recipe.features == "auto" else recipe.features,
         }

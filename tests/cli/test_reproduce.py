@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.reproduce.conftest import RECIPE
 
-ONE = ("--threads", "1", "--workers", "0", "--quick")
+ONE = ("--threads", "1", "--workers", "0", "--together", "1", "--quick")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_result_is_stored_then_reproduced_and_a_changed_one_is_not(striate: Command, folder: Path) -> None:
     first = striate("reproduce", "small", "--store", *ONE)
     assert (first.code, first.out.count("\n")) == (0, 1)
-    assert first.out.startswith("small --quick: stored in recipes/results/small.quick.json; say so in [claim]: n = 2")
+    assert first.out.startswith("small --quick: stored in recipes/results/small.quick.json, and small.toml says so (")
     again = striate("reproduce", "small", *ONE)
     assert again.code == 0
     assert again.out.startswith("small --quick reproduces: all 2 arms lie in their intervals (test accuracy, %);")
@@ -44,6 +44,23 @@ def test_a_result_is_stored_then_reproduced_and_a_changed_one_is_not(striate: Co
     assert "small: Dropout helps. (nobody)\n  whole  not run yet\n  small  test accuracy, %: without " in listed.out
     assert "n = 2" in listed.out
     assert "time not measured" in listed.out
+    assert "in all" not in listed.out
+
+
+def test_times_are_kept_where_asked_for_and_added_up(striate: Command, folder: Path) -> None:
+    assert striate("reproduce", "small", "--store", "--timed", *ONE).code == 0
+    whole = json.loads((folder / "recipes/results/small.quick.json").read_text())
+    assert whole["seconds"] > 0
+    assert whole["together"] == 1
+    (folder / "recipes/other.toml").write_text((folder / "recipes/small.toml").read_text())
+    for name, seconds in (("small", 60.0), ("other", 75.0)):
+        path = folder / f"recipes/results/{name}.quick.json"
+        path.write_text(json.dumps(whole | {"seconds": seconds}))
+    listed = striate("reproduce", "--list")
+    assert listed.out.endswith("small forms: 2.2 min in all, 2 of 2 measured\n")
+    both = striate("reproduce", "--all", *ONE)
+    assert both.code == 0
+    assert both.out.splitlines()[-1].startswith("2 of 2 reproduce, in ")
 
 
 def test_what_was_not_run_is_no_success(striate: Command, folder: Path) -> None:

@@ -12,16 +12,17 @@ from striate.blocks.wiring import Chain
 from striate.data.loader import Loader
 from striate.data.sources import open_dataset
 from striate.errors import ArtefactError, DatasetError, UsageError
-from striate.reproduce.carry_out import Means, carry_out
+from striate.reproduce.carry_out import carry_out, hired
 from striate.reproduce.experiment import Experiment, open_experiment
 from striate.reproduce.ingredients import Ingredients
 from striate.reproduce.result import Measured, Outcome, Result, store, stored
+from striate.reproduce.runs import Means
 from striate.reproduce.trained import build, gradients_over_depth, part, prepare, train_once
 from striate.reproduce.verdict import beside_claim, judge
 from striate.training.machine import survey
 from striate.training.report import Report
 
-MEANS = Means(threads=1, workers=0)
+MEANS = Means(threads=1, workers=0, together=1)
 
 
 def once(experiment: Experiment, arm: int = 0, seed: int = 0, **settings: object) -> Measured:
@@ -40,7 +41,9 @@ def made(experiment: Experiment, values: dict[str, list[float]], images: int = 1
 def test_a_recipe_is_carried_out_stored_and_reproduces(recipes: Path) -> None:
     experiment = open_experiment(recipes, "small", quick=True)
     said: list[str] = []
-    result = carry_out(experiment, MEANS, tell=said.append)
+    with hired(MEANS) as crew:
+        result = carry_out(experiment, crew, tell=said.append)
+        once_more = carry_out(experiment, crew)
     assert [line.rsplit(": ", 1)[0] for line in said] == [
         f"small --quick: {arm}, seed {seed}" for arm in ("without", "with") for seed in (0, 1)
     ]
@@ -48,11 +51,11 @@ def test_a_recipe_is_carried_out_stored_and_reproduces(recipes: Path) -> None:
     path = store(result, experiment)
     again = stored(experiment)
     assert again is not None
-    assert again.to_json("without") == json.loads(path.read_text()) == result.to_json("without")
+    assert again.to_json(experiment.against) == json.loads(path.read_text()) == result.to_json(experiment.against)
     assert all(
         run.curve[-1]["test_accuracy"] * 100 == pytest.approx(run.value) for o in again.outcomes for run in o.runs
     )
-    verdict = judge(experiment, again, carry_out(experiment, MEANS))
+    verdict = judge(experiment, again, once_more)
     assert verdict.reproduces
     assert "small --quick reproduces: all 2 arms" in verdict.sentence
 

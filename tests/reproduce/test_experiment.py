@@ -18,9 +18,12 @@ PLACES = [  # what is changed, what is said of it
     ("dropout = 0.5", "drop = 0.5", r"with.drop: no such key; did you mean 'dropout'"),
     ("dropout = 0.5", "dropout = 1.5", r"dropout = 1.5: input should be less than 1"),
     ('data = "digits"', 'data = "digits"\nmodel = "lenet5"', r"a model and a \[network\]"),
-    ("[quick.work]", "[quick.arms]", r"only work, settings and network may differ"),
+    ("[quick.work]", "[quick.claim]", r"quick.claim: only work, settings, options, network and arms may differ"),
+    ("[quick.work]", "[quick.arms]", r"quick.arms.train_images: no such arm"),
+    ("[quick.work]", "[quick.arms.with.work]", r"quick.arms.with: 'work': expected settings, options or network"),
+    ("[arms.with.network]", '[arms.with]\nagainst = "witout"\n[arms.with.network]', r"did you mean 'without'"),
     ("[network]", "[networks]", r"no table is called 'networks'; did you mean 'network'"),
-    ("[arms.with.network]", "[arms.with.networks]", r"'networks': expected settings or network"),
+    ("[arms.with.network]", "[arms.with.networks]", r"'networks': expected settings, options or network"),
 ]
 
 
@@ -59,6 +62,10 @@ def test_the_digest_is_of_what_decides_the_result(recipes: Path) -> None:
         ("lr = 0.05", "lr = 0.06", False),
         ("seeds = 2", "seeds = 3", False),
         ("dropout = 0.5", "dropout = 0.4", False),
+        ("seeds = 2", "seeds = 2\ncosts = true", True),
+        ("seeds = 2", 'seeds = 2\ncounted = "training"', False),
+        ("[arms.without]", '[arms.without]\nagainst = "with"', True),
+        ("[network]", "[options]\nwidth = 0.5\n[network]", False),
         ("[quick.work]\ntrain_images = 100", "[quick.work]\ntrain_images = 90", True),
     ):
         path.write_text(text.replace(was, now))
@@ -80,3 +87,37 @@ def test_recipes_of_plain_trainings_lie_beside_those_of_claims(recipes: Path) ->
     assert names(recipes) == ["small"]
     with pytest.raises(RecipeError, match=r"plain\.toml claims nothing; to train by it: striate train .*plain\.toml"):
         open_experiment(recipes, "plain")
+
+
+def test_the_small_form_may_change_or_leave_out_an_arm(recipes: Path) -> None:
+    path = recipes / "small.toml"
+    text = path.read_text().replace("[network]\n", "").replace("[arms.with.network]\ndropout = 0.5", "[arms.with]")
+    path.write_text(
+        text.replace('data = "digits"', 'data = "digits"\nmodel = "lenet5"')
+        + """
+[options]
+a = 1
+b = 1
+
+[arms.with.options]
+b = 2
+
+[arms.third]
+against = "with"
+
+[quick.arms]
+third = false
+
+[quick.arms.with.options]
+c = 3
+
+[quick.arms.with.settings]
+lr = 0.01
+"""
+    )
+    whole, quick = (open_experiment(recipes, "small", quick=form) for form in (False, True))
+    assert [dict(arm.options) for arm in whole.arms] == [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 1, "b": 1}]
+    assert [dict(arm.options) for arm in quick.arms] == [{"a": 1, "b": 1}, {"a": 1, "b": 2, "c": 3}]
+    assert [arm.recipe.lr for arm in quick.arms if arm.recipe is not None] == [0.05, 0.01]
+    assert whole.against == {"with": "without", "third": "with"}
+    assert quick.against == {"with": "without"}

@@ -1,6 +1,7 @@
 """The page of results is what the recipes and the stored data give."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -40,6 +41,13 @@ def test_the_header_of_a_recipe_says_what_its_stored_result_rests_on(name: str) 
     assert claim.command == f"striate reproduce {form.form}"
 
 
+def test_names_of_arms_are_short_enough_for_the_pictures() -> None:
+    """To the right of a line there are 170 pixels; the widest of the names that fit takes 6.2 a sign."""
+    for name in names(RECIPES):
+        for arm in open_experiment(RECIPES, name).arms:
+            assert 6.2 * len(arm.name) <= 170, (name, arm.name)
+
+
 def test_every_stored_result_has_a_recipe_and_its_summary_is_derived_from_its_runs() -> None:
     for path in sorted((RECIPES / "results").glob("*.json")):
         name, _, quick = path.stem.partition(".")
@@ -47,7 +55,7 @@ def test_every_stored_result_has_a_recipe_and_its_summary_is_derived_from_its_ru
         result = stored(experiment)
         assert result is not None
         before = path.read_text(encoding="utf-8")
-        assert _compact(result.to_json(experiment.work.baseline)) + "\n" == before
+        assert _compact(result.to_json(experiment.against)) + "\n" == before
 
 
 def result_of(recipes: Path, epochs: int = 3) -> Result:
@@ -71,6 +79,36 @@ def test_the_page_says_the_claim_the_mean_the_difference_and_what_diverged(recip
         "with", "54.95 (0 to 100)", "-35.55 (-613.0 to +541.9)", "90.0", "1 of 2",
     ]  # fmt: skip
     assert "`striate reproduce small` · a machine, 2026-11-21" in page
+
+
+def test_where_training_images_count_their_error_is_drawn_too_and_costs_are_told(recipes: Path) -> None:
+    path = recipes / "small.toml"
+    path.write_text(path.read_text().replace("seeds = 2", 'seeds = 2\ncounted = "training"\ncosts = true'))
+    result = replace(result_of(recipes), digest=open_experiment(recipes, "small").digest)
+    details = {"macs": 2_000_000, "macs_training": 1_500_000, "blocks_run": [3, 4], "step_ms": 12.3}
+    outcomes = [
+        replace(one, runs=tuple(replace(run, diverged=False, details=details) for run in one.runs[:1]) * 2)
+        for one in result.outcomes
+    ]
+    store(replace(result, outcomes=tuple(outcomes)), open_experiment(recipes, "small"))
+    files = results_page(recipes)
+    assert IMAGES / "small.training.svg" in files
+    assert "training error, %" in files[IMAGES / "small.training.svg"]
+    assert files[IMAGES / "small.training.svg"] != files[IMAGES / "small.error.svg"]
+    lines = files[PAGE].splitlines()
+    row = next(line for line in lines if line.startswith("| with |"))
+    assert row.endswith("| 99.9 | 2.0 | 1.5, 75.0 % of the blocks | 12 |")
+    assert any("| test accuracy, % | million multiply-adds | in training, on average |" in line for line in lines)
+
+
+def test_arms_with_different_partners_name_them(recipes: Path) -> None:
+    path = recipes / "small.toml"
+    path.write_text(path.read_text().replace("[arms.without]", '[arms.without]\nagainst = "with"'))
+    store(result_of(recipes), open_experiment(recipes, "small"))
+    page = results_page(recipes)[PAGE]
+    assert "| difference |" in page
+    assert "-35.55 (-613.0 to +541.9) against without |" in page
+    assert "+35.55 (-541.9 to +613.0) against with |" in page
 
 
 def test_a_recipe_without_a_result_claims_nothing(recipes: Path) -> None:

@@ -61,7 +61,7 @@ class Verdict:
 
 
 def judge(experiment: Experiment, stored: Result | None, now: Result) -> Verdict:
-    """Compare; the intervals are those of `striate.reproduce.intervals.again`.
+    """Compare; the intervals are those of `striate.reproduce.intervals.again`, within what a share can be.
 
     Raises: UsageError where there is no stored result.
     """
@@ -72,7 +72,7 @@ def judge(experiment: Experiment, stored: Result | None, now: Result) -> Verdict
     least = max(experiment.work.tolerance, 100 / stored.images)
     expected = again([one.values for one in stored.outcomes], experiment.work.seeds, least)
     arms = [
-        Compared(then.name, now.outcome(then.name).mean.mean, then.mean.mean, low, high)
+        Compared(then.name, now.outcome(then.name).mean.mean, then.mean.mean, max(0.0, low), min(100.0, high))
         for then, (low, high) in zip(stored.outcomes, expected, strict=True)
     ]
     return Verdict(experiment, tuple(arms))

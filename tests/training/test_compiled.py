@@ -138,18 +138,18 @@ def test_by_hand_there_is_nothing_to_compile(images: Path, tmp_path: Path) -> No
 def test_compiled_to_machine_code_the_gradients_are_the_same_but_for_rounding(name: str) -> None:
     """Also with the layers that are computed in other ways in training."""
     torch.manual_seed(0)
-    module = create_model(name, num_classes=3).train()
+    module = create_model(name, num_classes=3).double().train()  # norms over few values amplify float32's rounding
     for layer in module.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0  # the compiler draws other numbers
-    images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 3
+    images, labels = torch.randn(8, 3, 64, 64).double(), torch.arange(8) % 3
     found = []
     with faster_layers(module, torch.device("cpu")):
         for forward in (nn.Module.__call__, Compiled()):
             module.zero_grad()
             nn.functional.cross_entropy(forward(module, images), labels).backward()
             found.append(torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None]))
-    assert (found[0] - found[1]).norm() < 1e-3 * found[0].norm()
+    assert (found[0] - found[1]).norm() < 1e-9 * found[0].norm()
 
 
 @pytest.mark.slow

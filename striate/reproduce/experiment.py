@@ -251,6 +251,10 @@ def _closed(recipe: Recipe, where: str) -> None:
     left = [key for key in ("epochs", "batch", "precision", "augment") if getattr(recipe, key) == "auto"]
     if left or not recipe.size:
         raise RecipeError(f"{where}: {(left or ['size'])[0]} must be given, so that it is the same on every machine")
+    if recipe.compile is True:
+        raise RecipeError(
+            f"{where}: compile = true: recipes of claims are not compiled, which may be another thing elsewhere"
+        )
 
 
 def _transferred(name: str, table: Mapping[str, Any], shared: Mapping[str, Any], baseline: str, where: str) -> Arm:

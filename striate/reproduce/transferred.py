@@ -30,7 +30,7 @@ def run_once(
 
     Raises: DatasetError where images or weights are not there, or too few; Interrupted after a signal.
     """
-    recipe = arm.recipe.model_copy(update={"seed": seed, "val_share": 0.0})
+    recipe = arm.recipe.model_copy(update={"seed": seed, "val_share": 0.0, "compile": False})
     if recipe.weights:
         file = material / WEIGHTS / recipe.weights
         if not file.is_file():

@@ -1,5 +1,6 @@
 """One run of a fastest road: from a data set to an accuracy, and the seconds in between."""
 
+import math
 import time
 
 import torch
@@ -31,7 +32,7 @@ def run_once(way: Way, dataset: Dataset, seed: int, machine: Machine, report: Re
 
     def tell(epoch: int, loss: float) -> None:
         losses.append(loss)
-        report.prepare(f"{way.network}, seed {seed}, epoch", epoch, int(-(-way.epochs // 1)))
+        report.prepare(f"{way.network}, seed {seed}, epoch", epoch, math.ceil(way.epochs))
 
     train(network, data, way, seed, precision, tell)
     value = accuracy(network, test, way.views, precision)

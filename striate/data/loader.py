@@ -1,8 +1,9 @@
 """Batches, keyed by (seed, epoch, sample): the same for any number of workers, from any batch on.
 
 Where the prepared pixels fit into memory they are prepared once and kept as bytes; else each batch is read when its
-turn comes. Workers are threads: decoding, resizing and torch's operations release Python's lock, so two threads do
-what two processes would, without copies, start-up or shared memory.
+turn comes. Bytes are brought to the device that the network is on, and kept there where they fit; what varies and
+normalises them is done there. Workers are threads: decoding, resizing and torch's operations release Python's lock, so
+two threads do what two processes would, without copies, start-up or shared memory.
 """
 
 import os
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from striate.data import keyed
 from striate.data.augment import Augment
+from striate.data.carried import carried, carried_tensor
 from striate.data.dataset import ArrayImages, Pixels, Split
 from striate.data.parts import part_of
 from striate.data.preprocess import Preprocess
@@ -26,6 +28,7 @@ from striate.data.shards.images import ShardImages
 from striate.errors import DatasetError, ImageError
 
 Progress = Callable[[int, int], None]  # done, of
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,8 @@ class Batch:
 class Loader:
     """Batches of one split.
 
-    `keep` says how many bytes of prepared pixels may stay in memory (None: half of what is free). With `views`, each
+    `keep` says how many bytes of prepared pixels may stay in memory (None: half of what is free). Batches are on
+    `device`. With `views`, each
     image has so many augmented forms, used in turn from epoch to epoch; 0: new ones in every epoch. Where several
     processes share the batches, `rank` says which part of each is this one's.
     """
@@ -62,8 +66,9 @@ class Loader:
         keep: int | None = None,
         progress: Progress | None = None,
         views: int = 0,
+        device: torch.device = CPU,
     ) -> None:
-        self.views = views
+        self.views, self.device = views, device
         self.split, self.preprocess, self.classes = split, preprocess, classes
         self.batch, self.seed, self.augment = batch, seed, augment
         h, w = preprocess.size
@@ -72,6 +77,8 @@ class Loader:
         fits = wanted <= (free_memory() // 2 if keep is None else keep)
         threads = max(1, available_cores() if workers is None else workers)
         self._pixels = self._prepare(threads, progress) if fits and not self._from_source else None
+        if self._pixels is not None and wanted <= free_memory(device) // 2:
+            self._pixels = carried_tensor(self._pixels, device)
         if workers is None:  # bytes that only need normalising are there before a thread could fetch them
             workers = 0 if self._pixels is not None and augment is None else min(2, available_cores())
         self.workers = workers
@@ -143,15 +150,15 @@ class Loader:
         labels = self.split.labels[indices]
         pixels = self._cut(indices, epoch, augment) if augment and self._from_source else self._fixed(indices)
         targets = None
-        images: Tensor = pixels
+        images = carried_tensor(pixels, self.device)
         if augment is not None:
-            done = augment(pixels, labels, indices, seed=self.seed, epoch=epoch, classes=self.classes)
+            done = augment(images, labels, indices, seed=self.seed, epoch=epoch, classes=self.classes)
             images, targets = done.images, done.targets
-        return Batch(self.preprocess.normalise(images), torch.from_numpy(labels), targets)
+        return Batch(self.preprocess.normalise(images), carried(labels, self.device), targets)
 
     def _fixed(self, indices: NDArray[np.int64]) -> Tensor:
         if self._pixels is not None:
-            return self._pixels[torch.from_numpy(indices)]
+            return self._pixels[carried(indices, self._pixels.device)]
         return torch.from_numpy(np.stack([self.preprocess.pixels(self._read(i)) for i in indices.tolist()]))
 
     def _cut(self, indices: NDArray[np.int64], epoch: int, augment: Augment) -> Tensor:
@@ -201,8 +208,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def free_memory() -> int:
-    """Bytes that can be taken without swapping; 4 GiB where the system does not say."""
+def free_memory(device: torch.device = CPU) -> int:
+    """Bytes that can be taken without swapping, or of a device's own memory; 4 GiB where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     try:
         with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
             for line in file:

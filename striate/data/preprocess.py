@@ -8,6 +8,7 @@ A `Preprocess` is stored in every artefact, and describes itself in a sentence.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Literal, get_args
 
@@ -135,8 +136,8 @@ class Preprocess:
 
     def normalise(self, images: Tensor) -> Tensor:
         """(N, channels, H, W), bytes or floats in 0..255 -> float32 of about zero mean and unit deviation."""
-        mean = torch.tensor(self.mean, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255
-        scale = 1 / (torch.tensor(self.std, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255)
+        find = _mean_and_scale if images.device.type == "cpu" else _kept_mean_and_scale
+        mean, scale = find(self.mean, self.std, images.device)
         return images.to(torch.float32, copy=True).sub_(mean).mul_(scale)
 
     def __call__(self, images: list[NDArray[np.uint8]]) -> Tensor:
@@ -199,6 +200,21 @@ class Preprocess:
 def _whole(values: tuple[int, ...], n: int, low: int, high: int) -> bool:
     """Whether these are n whole numbers from low to high; what was read from a file may be anything."""
     return len(values) == n and all(type(v) is int and low <= v <= high for v in values)
+
+
+def _mean_and_scale(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """What is taken away from bytes, and what they are multiplied by then: (1, C, 1, 1) each."""
+    m, s = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) * 255 for values in (mean, std))
+    return m.to(device), (1 / s).to(device)
+
+
+@lru_cache(maxsize=32)
+def _kept_mean_and_scale(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The same, kept: to bring numbers to a device is to wait for it."""
+    with torch.inference_mode(False):
+        return _mean_and_scale(mean, std, device)
 
 
 def _row(values: tuple[float, ...]) -> str:

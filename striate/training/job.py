@@ -139,7 +139,7 @@ def _start(folder: Path, recipe: Recipe, source: Source | None, options: Options
     prepared = sources.preprocess_of(source, recipe) if source else None
     resolved = resolve(recipe, screened.dataset, sizes(screened), machine, prepared)
     spec = spec_of(resolved, source)
-    resolved, why = settled(resolved, recipe, spec, len(screened.dataset.split("train")))
+    resolved, why = settled(resolved, recipe, spec, len(screened.dataset.split("train")), machine.place)
     options.ranks.check(resolved.recipe)
     if resolved.recipe.stop_after and "val" not in screened.dataset.splits:
         report.warn("stop_after does nothing: there is no val split to tell when it gets no better")

@@ -1,10 +1,16 @@
-"""The training loop: the same bytes for the same recipe, whether it was stopped in between or not."""
+"""The training loop: the same bytes for the same recipe, whether it was stopped in between or not.
+
+On a GPU nothing in the loop waits for the device, but for one look at the numbers of every few batches (`Tally`). A
+step whose loss or gradient is not finite changes no weight there, nor does any step after it, until that look: then
+the weights are those in front of the step, and what went wrong is found out as if it had been noticed at once.
+"""
 
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -28,6 +34,7 @@ from striate.training.recipe import Recipe
 from striate.training.report import Laps, Report, Step, Timing
 from striate.training.schedule import Schedule
 from striate.training.signals import noted_signals
+from striate.training.tally import TOGETHER, OfBatch, Tally
 from striate.training.transfer.conductor import Conductor
 
 Save = Callable[[Progress, dict[str, Tensor]], None]
@@ -54,6 +61,7 @@ class Trainer:
     forward: Forward = nn.Module.__call__  # what the network makes of images in training, with gradients
     conductor: Conductor | None = None  # of what is frozen
     ranks: Ranks = ALONE  # the processes that train together
+    together: int | None = None  # batches whose numbers are looked at at once; None: one, on a GPU more
 
     def __post_init__(self) -> None:
         assert isinstance(self.recipe.epochs, int)
@@ -67,6 +75,14 @@ class Trainer:
         self._stopped: list[int] = []  # signals that came
         self._forward = self.forward
         self._laps = Laps()
+        # without a fused rule a step can't be held back by a number that nobody has looked at
+        fused = all(group.get("fused") for group in self.optimiser.param_groups)
+        self._together = (self.together or (1 if self.device.type == "cpu" else TOGETHER)) if fused else 1
+        self._tally = Tally(self._together)
+        self._fault: Tensor | None = None  # 1 from the first step on whose numbers are not finite, where none looks
+        if self._together > 1:
+            self._fault = torch.zeros((), device=self.device)
+            self.optimiser.found_inf = self._fault  # type: ignore[attr-defined]  # what fused rules ask for
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -119,6 +135,7 @@ class Trainer:
 
     def _stop(self) -> None:
         """Leave a checkpoint and end, as a signal has asked."""
+        self._account()
         self._checkpoint()
         done = f"epoch {self.progress.epoch + 1}, batch {self.progress.batch} of {len(self.train)}"
         raise Interrupted(
@@ -145,29 +162,40 @@ class Trainer:
                 break
             lr = self.schedule.at(p.step, p.factor)
             self._update(group, lr)
-            laps.whole = elapsed = time.perf_counter() - begun
-            self.report.step(
-                Step(
-                    p.epoch + 1,
-                    self.epochs,
-                    p.batch,
-                    len(self.train),
-                    p.loss_sum / p.seen,
-                    p.right / p.seen,
-                    lr,
-                    (p.seen - first) / elapsed,
-                    replace(laps),
-                )
-            )
             group = []
+            if self._tally.empty:  # else nothing is known yet that could be told or saved
+                self._tell(begun, first)
             if self.ranks.stop(self._stopped):
                 self._stop()
-            if time.monotonic() - self._saved_at >= self.save_every:
+            if self._tally.empty and time.monotonic() - self._saved_at >= self.save_every:
                 self._checkpoint()
+        if not self._tally.empty:
+            self._account()
+            self._tell(begun, first)
         seconds = time.perf_counter() - begun
         images = p.seen - first
-        shares = (lap / seconds for lap in (laps.forward, laps.backward, laps.update))
+        # where nobody waits for the device, a lap is the time of asking for work, not that of the work
+        known = (laps.forward, laps.backward, laps.update) if self._together == 1 else ()
+        shares = (lap / seconds for lap in known)
         self._end_of_epoch(Timing(p.epoch + 1, seconds, images, images / seconds, laps.waited / seconds, 0.0, *shares))
+
+    def _tell(self, begun: float, first: int) -> None:
+        """Of the update that was done last, in an epoch that began at a time with so many images done."""
+        p, laps = self.progress, self._laps
+        laps.whole = elapsed = time.perf_counter() - begun
+        self.report.step(
+            Step(
+                p.epoch + 1,
+                self.epochs,
+                p.batch,
+                len(self.train),
+                p.loss_sum / p.seen,
+                p.right / p.seen,
+                self._last_rate(),
+                (p.seen - first) / elapsed,
+                replace(laps),
+            )
+        )
 
     def _update(self, group: list[Batch], lr: float) -> None:
         p, laps, clock = self.progress, self._laps, time.perf_counter
@@ -181,23 +209,25 @@ class Trainer:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 outputs = self._forward(self.module, images)
             z, main, loss = on_heads(self.loss, outputs, labels, targets)
-            value, whole, right = main.item(), loss.item(), int((predicted(z) == labels).sum())
-            # all processes look at the same sum: if one of them gave up alone, the others would wait for it
-            seen, loss_sum, right = self.ranks.totals(batch, value if isfinite(whole) else whole, right, self._stopped)
-            if not isfinite(loss_sum):
-                self._not_finite(f"the loss is {loss_sum / seen if isfinite(whole) else whole}", [batch], lr)
-            if p.step == 0 and p.batch == 0:
-                self._check_start(loss_sum / seen)
+            self._tally.add(batch, p.batch, p.step, main, loss, (predicted(z) == labels).sum())
+            if self._together == 1 or (p.step, p.batch) == (0, 0):
+                self._account()
+            if (p.step, p.batch) == (0, 0):
+                self._check_start(p.loss_sum / p.seen)
             forward = clock()
             (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
             p.batch += 1
             laps.forward, laps.backward = laps.forward + forward - begun, laps.backward + clock() - forward
-            p.seen, p.loss_sum, p.right = p.seen + seen, p.loss_sum + loss_sum, p.right + right
+            if self._fault is not None:
+                self._hold_back(loss)
         begun = clock()
         parameters = [q for q in self.module.parameters() if q.grad is not None]
-        norm = torch.nn.utils.get_total_norm([q.grad for q in parameters if q.grad is not None])
-        if not bool(torch.isfinite(norm)):
-            self._not_finite("the gradient is not finite", group, lr)
+        norm = torch.nn.utils.get_total_norm([q.grad for q in parameters if q.grad is not None]).to(self.device)
+        self._tally.add_norm(p.step, norm)
+        if self._fault is not None:
+            self._hold_back(norm)
+        else:
+            self._account()
         if self.recipe.clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
         self.optimiser.step()
@@ -206,6 +236,57 @@ class Trainer:
         if self.average:
             self._move_average()
         laps.update += clock() - begun
+        if self._tally.full:
+            self._account()
+
+    def _hold_back(self, value: Tensor) -> None:
+        """Let no step change a weight from here on, where a number is not finite."""
+        assert self._fault is not None
+        torch.maximum(self._fault, (~torch.isfinite(value.detach())).to(self._fault), out=self._fault)
+
+    def _account(self) -> None:
+        """Look at all numbers that have been computed, and put them to the account.
+
+        Raises: TrainingError for the first of them that is not finite.
+        """
+        p = self.progress
+        batches, steps = self._tally.fetch()
+        norms = {one.step: one.norm for one in steps}
+        for one, (images, loss_sum, right) in zip(batches, self._sums(batches), strict=True):
+            self._check_norms(norms, before=one.step)
+            if not isfinite(loss_sum):
+                value = loss_sum / images if isfinite(one.whole) else one.whole
+                self._go_back(one.step, [one.number], f"the loss is {value}")
+            p.seen, p.loss_sum, p.right = p.seen + images, p.loss_sum + loss_sum, p.right + right
+        self._check_norms(norms, before=p.step + 1)
+
+    def _sums(self, batches: list[OfBatch]) -> list[tuple[int, float, int]]:
+        """Images, sum of losses and right answers of each batch, all processes together.
+
+        All look at the same sum: if one of them gave up alone, the others would wait for it.
+        """
+        if not batches:
+            return []
+        losses = [one.loss if isfinite(one.whole) else one.whole for one in batches]
+        return self.ranks.totals([one.batch for one in batches], losses, [one.right for one in batches], self._stopped)
+
+    def _check_norms(self, norms: dict[int, float], before: int) -> None:
+        """Of the gradients of the steps in front of one, which are then done with."""
+        for step in [step for step in norms if step < before]:
+            if not isfinite(norms.pop(step)):
+                numbers = range(step % self.updates * self.recipe.accumulate, len(self.train))[: self.recipe.accumulate]
+                self._go_back(step, list(numbers), "the gradient is not finite")
+
+    def _go_back(self, step: int, numbers: list[int], what: str) -> None:
+        """Tell what went wrong in a step, with the batches of the epoch that it was made of."""
+        p = self.progress
+        p.step, p.batch = step, numbers[0]
+        if self._fault is not None:  # held back were weights; the steps behind it have spoilt running statistics
+            for layer in self.module.modules():
+                if layer.training and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+                    layer.reset_running_stats()
+        again = islice(self.train.epoch(p.epoch, start=numbers[0]), len(numbers))
+        self._not_finite(what, list(again), self.schedule.at(step, p.factor))
 
     def _seed(self) -> None:
         """What a step draws (dropout, dropped blocks) depends on the recipe's seed and the step's number alone.
@@ -298,18 +379,25 @@ class Trainer:
             self.module.load_state_dict(self.average)
         self.module.eval()
         total, right, n = 0.0, 0, 0
+        tally = Tally(self._together)
+        last = len(loader) - 1
         try:
-            for batch in loader.in_order():
+            for number, batch in enumerate(loader.in_order()):
                 if self.ranks.stop(self._stopped):
                     return None
                 images, labels, _ = self._place(batch)
                 z = self.module(images).float()
-                value = self.loss(z, labels, None).item()
-                found = int((probabilities(z, loader.classes).argmax(1) == labels).sum())
-                seen, loss_sum, found = self.ranks.totals(batch, value, found, self._stopped)
-                if not isfinite(loss_sum):
-                    self._not_finite(f"the val loss is {loss_sum / seen}", [batch], self._last_rate())
-                total, right, n = total + loss_sum, right + found, n + seen
+                value = self.loss(z, labels, None)
+                found = (probabilities(z, loader.classes).argmax(1) == labels).sum()
+                tally.add(batch, number, self.progress.step, value, value, found)
+                if not tally.full and number < last:
+                    continue
+                judged, _ = tally.fetch()
+                for one, (seen, loss_sum, some) in zip(judged, self._sums(judged), strict=True):
+                    if not isfinite(loss_sum):
+                        again = islice(loader.in_order(), one.number, one.number + 1)
+                        self._not_finite(f"the val loss is {loss_sum / seen}", list(again), self._last_rate())
+                    total, right, n = total + loss_sum, right + some, n + seen
         finally:
             if kept is not None:
                 self.module.load_state_dict(kept)
@@ -329,8 +417,10 @@ class Trainer:
     def _check_finite(self) -> None:
         """Of all that would be saved."""
         p = self.progress
-        for name, tensor in self.tensors().items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        tensors = {name: tensor for name, tensor in self.tensors().items() if tensor.is_floating_point()}
+        finite = torch.stack([torch.isfinite(tensor).all().to(self.device) for tensor in tensors.values()]).cpu()
+        for name, fine in zip(tensors, finite.tolist(), strict=True):
+            if not fine:
                 raise TrainingError(
                     f"epoch {p.epoch + 1}, step {p.step}: {name.partition(':')[2]} ({name.partition(':')[0]}) holds "
                     f"values that are not finite. {self._advice(self._last_rate())}"

@@ -10,6 +10,7 @@ from striate.data.loader import available_cores
 from striate.run.buffers import keep_big_buffers
 
 Precision = Literal["float32", "bf16"]
+Device = torch.device  # `Machine.torch` is another thing
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Machine:
     torch: str
     python: str
     processes: int = 1  # that train together, on this machine and others
+
+    @property
+    def place(self) -> Device:
+        """The device with its number: a thread that has just begun knows no other than the first one."""
+        number = torch.cuda.current_device() if self.device == "cuda" else None
+        return torch.device(self.device) if number is None else torch.device(self.device, number)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -19,4 +19,5 @@ class Options:
     strict: bool = False  # refuse to start where an image can't be read
     tensorboard: bool = False
     keep: int | None = None  # bytes of prepared pixels kept in memory; None: half of what is free
+    together: int | None = None  # batches whose losses are looked at at once; None: one, on a GPU more
     ranks: Ranks = ALONE  # the processes that train together; recorded

@@ -117,7 +117,7 @@ def make_trainer(
 ) -> tuple[Trainer, Filled | None]:
     """All that the run is made of, and what the network took of the weights that it starts from."""
     dataset = screened.dataset
-    device = torch.device(machine.device)
+    device = machine.place
     torch.manual_seed(recipe.seed)
     module = identity.spec.build()
     filled = sources.fill(module, source, identity.spec, identity.classes, recipe.weights_to) if source else None
@@ -130,6 +130,7 @@ def make_trainer(
         "batch": recipe.batch,
         "seed": recipe.seed,
         "keep": options.keep,
+        "device": device,
     }
     augment = Augment.parse(recipe.augment)
 
@@ -167,7 +168,7 @@ def make_trainer(
 
     engine = make_engine(
         recipe.engine, kind_of(recipe), len(dataset.classes), smoothing=recipe.smoothing,
-        weights=class_weights(recipe, dataset))  # fmt: skip
+        weights=class_weights(recipe, dataset, device))  # fmt: skip
     conductor = Conductor(module, identity.spec, recipe, folder) if transfers(recipe) else None
     if conductor:
         conductor.thaw()
@@ -189,6 +190,7 @@ def make_trainer(
         forward=Compiled() if recipe.compile is True else engine.forward,
         conductor=conductor,
         ranks=options.ranks,
+        together=options.together,
     )
     if conductor and recipe.features == "cached":
         trainer.train, trainer.val = conductor.cache(train, val, trainer._place, trainer.bf16, report.prepare)
@@ -201,7 +203,7 @@ def _share(trainer: Trainer, identity: Identity, dataset: Dataset, screened: Scr
     for loader in (trainer.train, trainer.val):
         if loader is not None:
             loader.rank, loader.ranks = ranks.rank, ranks.world
-    recipe, weights = trainer.recipe, class_weights(trainer.recipe, dataset)
+    recipe, weights = trainer.recipe, class_weights(trainer.recipe, dataset, trainer.device)
     if weights is not None:
         ranks.weigh(lambda batch: mass(batch.labels, batch.targets, len(dataset.classes), recipe.smoothing, weights))
     same: dict[str, Any] = {"images": screened.fingerprint.sha256}
@@ -209,9 +211,9 @@ def _share(trainer: Trainer, identity: Identity, dataset: Dataset, screened: Scr
     ranks.agree("plan", "\n".join(f"{key} = {value!r}" for key, value in same.items()))
 
 
-def class_weights(recipe: Recipe, dataset: Dataset) -> Tensor | None:
+def class_weights(recipe: Recipe, dataset: Dataset, device: torch.device) -> Tensor | None:
     if recipe.class_weights == "balanced":
-        return balanced_weights(torch.from_numpy(dataset.counts("train")))
+        return balanced_weights(torch.from_numpy(dataset.counts("train"))).to(device)
     if isinstance(recipe.class_weights, list):
-        return torch.tensor(recipe.class_weights)
+        return torch.tensor(recipe.class_weights, device=device)
     return None

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from striate.data.augment.draw import Draw, Floats
 from striate.data.augment.spec import Augment
+from striate.data.carried import carried
 
 JITTERS = ("brightness", "contrast", "saturation", "hue")
 
@@ -42,7 +43,7 @@ def jitter(images: Tensor, name: str, amount: Floats) -> Tensor:
 
 def brightness(images: Tensor, factor: Floats) -> Tensor:
     """Factor 0 is black, 1 the image itself."""
-    return (images * column(factor)).clamp_(0, 255)
+    return (images * column(factor, images)).clamp_(0, 255)
 
 
 def contrast(images: Tensor, factor: Floats) -> Tensor:
@@ -74,7 +75,7 @@ def hue(images: Tensor, turn: Floats) -> Tensor:
     is_green *= 1 - is_red
     is_blue = 1 - is_red - is_green
     sixths = is_red * (green - blue) + is_green * (blue - red) + is_blue * (red - green)
-    sixths = sixths / (chroma + is_gray) + is_green * 2 + is_blue * 4 + column(turn * 6)[:, 0]
+    sixths = sixths / (chroma + is_gray) + is_green * 2 + is_blue * 4 + column(turn * 6, images)[:, 0]
     out = torch.empty_like(images)
     for channel, n in enumerate((5, 3, 1)):
         k = sixths + n
@@ -85,7 +86,7 @@ def hue(images: Tensor, turn: Floats) -> Tensor:
 
 def blend(images: Tensor, other: Tensor, factor: Floats) -> Tensor:
     """Factor (N,) of the images, the rest of the other: a mixture below 1, an exaggeration above."""
-    return (images * column(factor)).add_(other * column(1 - factor)).clamp_(0, 255)
+    return (images * column(factor, images)).add_(other * column(1 - factor, images)).clamp_(0, 255)
 
 
 def gray(images: Tensor) -> Tensor:
@@ -105,6 +106,6 @@ def whole_mean(images: Tensor) -> Tensor:
     return (total / (images.shape[2] * images.shape[3])).to(torch.float32)[:, :, None, None]
 
 
-def column(values: Floats | NDArray[np.float32]) -> Tensor:
-    """(N,) -> (N, 1, 1, 1) float32, to be multiplied with images."""
-    return torch.from_numpy(np.asarray(values, dtype=np.float32)).view(-1, 1, 1, 1)
+def column(values: Floats | NDArray[np.float32], images: Tensor) -> Tensor:
+    """(N,) -> (N, 1, 1, 1) float32, to be multiplied with images, where these are."""
+    return carried(np.asarray(values, dtype=np.float32), images.device).view(-1, 1, 1, 1)

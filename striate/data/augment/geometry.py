@@ -23,6 +23,7 @@ from torch.nn.functional import grid_sample, pad
 from striate.data.augment.draw import Draw, Floats, each
 from striate.data.augment.operations import Fill
 from striate.data.augment.spec import Augment
+from striate.data.carried import carried
 
 IDENTITY = np.eye(2, 3)
 
@@ -97,20 +98,22 @@ def as_maps(rows: Floats, columns: Floats) -> Floats:
 def move(images: Tensor, rows: Floats, columns: Floats, fill: Fill) -> Tensor:
     """Flips and shifts by whole pixels, of images (N, C, H, W) as `moves` has it: no pixel changes its value."""
     n, c, h, w = images.shape
-    row, outside_rows = _sources(rows, h, fill)
-    column, outside_columns = _sources(columns, w, fill)
+    row, outside_rows = _sources(rows, h, fill, images.device)
+    column, outside_columns = _sources(columns, w, fill, images.device)
     index = row[:, :, None] * w + column[:, None, :]
     planes = images.reshape(n, c, h * w)
-    if fill.mode == "constant" and (outside_rows.any() or outside_columns.any()):
+    # to ask whether anything lies outside is to wait, where the images are not in this processor's memory
+    asks = images.device.type == "cpu"
+    if fill.mode == "constant" and not (asks and not outside_rows.any() and not outside_columns.any()):
         planes = pad(planes, (0, 1), value=fill.value)  # one more pixel, that all of the outside is taken from
         index.masked_fill_(outside_rows[:, :, None] | outside_columns[:, None, :], h * w)
     return torch.gather(planes, 2, index.view(n, 1, h * w).expand(n, c, h * w)).view(n, c, h, w)
 
 
-def _sources(moves: NDArray[np.float64], side: int, fill: Fill) -> tuple[Tensor, Tensor]:
+def _sources(moves: NDArray[np.float64], side: int, fill: Fill, device: torch.device) -> tuple[Tensor, Tensor]:
     """(N, 2) -> the index that each place along one side is taken from, and whether it lies outside: (N, side) each."""
-    sign, offset = torch.from_numpy(moves.astype(np.int64)).unbind(1)
-    here = torch.arange(side)
+    sign, offset = carried(moves.astype(np.int64), device).unbind(1)
+    here = torch.arange(side, device=device)
     index = torch.where(sign[:, None] < 0, side - 1 - here, here) + offset[:, None]
     outside = (index < 0) | (index >= side)
     if fill.mode == "wrap":
@@ -124,16 +127,17 @@ def _sources(moves: NDArray[np.float64], side: int, fill: Fill) -> tuple[Tensor,
 def resample(images: Tensor, maps: Floats, fill: Fill) -> Tensor:
     """Images (N, C, H, W) float32, sampled where the maps (N, 2, 3) point."""
     n, _, h, w = images.shape
-    grid = torch.empty(n, h, w, 2)
+    device = images.device
+    grid = torch.empty(n, h, w, 2, device=device)
     if fill.mode == "wrap":
         images = pad(images, (0, 1, 0, 1), mode="circular")  # so that the last pixel has the first as its neighbour
         for axis, line, side in ((0, maps[:, 1], w), (1, maps[:, 0], h)):
-            pixels = torch.add(*_lines(line, h, w, 1, (side - 1) / 2)).remainder_(side)
+            pixels = torch.add(*_lines(line, h, w, 1, (side - 1) / 2, device)).remainder_(side)
             grid[..., axis] = pixels.mul_(2 / (side + 1)).add_(1 / (side + 1) - 1)
     else:
         # grid_sample counts from edge to edge -1 .. 1, which from the centre is 2 / side a pixel
-        torch.add(*_lines(maps[:, 1], h, w, 2 / w, 0), out=grid[..., 0])
-        torch.add(*_lines(maps[:, 0], h, w, 2 / h, 0), out=grid[..., 1])
+        torch.add(*_lines(maps[:, 1], h, w, 2 / w, 0, device), out=grid[..., 0])
+        torch.add(*_lines(maps[:, 0], h, w, 2 / h, 0, device), out=grid[..., 1])
     if fill.mode == "constant":  # zeros are outside, so all else is moved by the value, there and back
         sampled = grid_sample(images - fill.value, grid, padding_mode="zeros", align_corners=False)
         return sampled.add_(fill.value)
@@ -141,7 +145,9 @@ def resample(images: Tensor, maps: Floats, fill: Fill) -> Tensor:
     return grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
-def _lines(line: Floats, height: int, width: int, unit: float, centre: float) -> tuple[Tensor, Tensor]:
+def _lines(
+    line: Floats, height: int, width: int, unit: float, centre: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """One row of the maps (N, 3) -> the terms of that coordinate, to be added: (N, H, 1) and (N, 1, W) float32.
 
     Counted in `unit` for a pixel, from where the centre is `centre`.
@@ -149,6 +155,6 @@ def _lines(line: Floats, height: int, width: int, unit: float, centre: float) ->
     down = line[:, 0:1] * (np.arange(height) - (height - 1) / 2) + line[:, 2:3]
     across = line[:, 1:2] * (np.arange(width) - (width - 1) / 2)
     return (
-        torch.from_numpy((down * unit + centre).astype(np.float32))[:, :, None],
-        torch.from_numpy((across * unit).astype(np.float32))[:, None, :],
+        carried((down * unit + centre).astype(np.float32), device)[:, :, None],
+        carried((across * unit).astype(np.float32), device)[:, None, :],
     )

@@ -22,7 +22,9 @@ from torch import Tensor
 from striate.data.augment.boxes import Boxes
 from striate.data.augment.colour import column
 from striate.data.augment.draw import Draw, Floats, each
+from striate.data.augment.masks import inside
 from striate.data.augment.spec import Augment
+from striate.data.carried import carried
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +52,10 @@ class Mixture:
     def images(self, own: Tensor, others: Tensor, part: slice) -> Tensor:
         """Part of the batch and its partners, (n, C, H, W) each, -> mixed, (n, C, H, W)."""
         by_box = self.by_box[part]
-        share = column(np.where(by_box, 1.0, self.keeps[part]))
+        share = column(np.where(by_box, 1.0, self.keeps[part]), own)
         mixed = own.clone() if by_box.all() else (own * share).add_(others * (1 - share))
+        if own.device.type != "cpu":
+            return torch.where(inside(self.boxes[part], own), others, mixed)
         pixels, pasted = mixed.numpy(), others.numpy()  # the same memory, and quicker to slice
         for i, (top, left, height, width) in enumerate(self.boxes[part].tolist()):
             if height:
@@ -59,14 +63,14 @@ class Mixture:
                 pixels[box] = pasted[box]
         return mixed
 
-    def shares(self, labels: NDArray[np.int64], classes: int) -> Tensor:
-        """Each class its share: labels (N,) -> (N, classes) float32, each row of sum 1."""
+    def shares(self, labels: NDArray[np.int64], classes: int, device: torch.device) -> Tensor:
+        """Each class its share: labels (N,) -> (N, classes) float32 on a device, each row of sum 1."""
         n = np.arange(len(labels))
         keeps = self.keeps.astype(np.float32)
         shares = np.zeros((len(labels), classes), np.float32)
         shares[n, labels] = keeps
         shares[n, labels[partners(len(labels))]] += 1 - keeps
-        return torch.from_numpy(shares)
+        return carried(shares, device)
 
 
 def partners(n: int) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from striate.data.augment.geometry import affine_maps, as_maps, compose, move, m
 from striate.data.augment.mix import Mixture, partners
 from striate.data.augment.randaugment import Rounds
 from striate.data.augment.spec import Augment
+from striate.data.carried import carried
 from striate.errors import ShapeError
 
 CHUNK = 1 << 18  # values that are worked on at a time: 1 MiB as float32, which a core caches
@@ -56,7 +57,7 @@ def _each_alone(augment: Augment, images: Tensor, draw: Draw) -> Tensor:
     covered = cutout_boxes(draw, augment.cutout, height, width) if augment.cutout else None
     erased = erased_boxes(draw, augment.erasing, height, width) if augment.erasing else None
 
-    varied = torch.empty(images.shape, dtype=torch.float32)
+    varied = torch.empty(images.shape, dtype=torch.float32, device=images.device)
     for part in _parts(images):
         some = images[part]
         if moved is not None:
@@ -80,15 +81,16 @@ def _together(
     augment: Augment, images: Tensor, labels: NDArray[np.int64], draw: Draw, classes: int
 ) -> tuple[Tensor, Tensor]:
     mixture = Mixture.draw(augment, draw, *images.shape[2:])
-    partner = torch.from_numpy(partners(len(images)))
+    partner = carried(partners(len(images)), images.device)
     mixed = torch.empty_like(images)
     for part in _parts(images):
         mixed[part] = mixture.images(images[part], images[partner[part]], part)
-    return mixed, mixture.shares(labels, classes)
+    return mixed, mixture.shares(labels, classes, images.device)
 
 
 def _parts(images: Tensor) -> Iterator[slice]:
-    """The batch cut into pieces of about CHUNK values."""
-    step = max(1, CHUNK // max(1, images[0].numel() if len(images) else 1))
+    """The batch cut into pieces of about CHUNK values; in one piece where no core works on it."""
+    alone = images.device.type == "cpu"
+    step = max(1, CHUNK // max(1, images[0].numel() if len(images) else 1)) if alone else max(1, len(images))
     for start in range(0, len(images), step):
         yield slice(start, min(start + step, len(images)))

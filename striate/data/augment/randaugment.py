@@ -22,6 +22,7 @@ from striate.data.augment.colour import blend, brightness, contrast, saturation
 from striate.data.augment.draw import Draw, Floats
 from striate.data.augment.geometry import IDENTITY, resample, rotation, shift
 from striate.data.augment.operations import Fill
+from striate.data.carried import carried
 
 NAMES = (
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast",
@@ -52,7 +53,7 @@ class Rounds:
             for number in np.unique(pick):
                 chosen = np.flatnonzero(pick == number)
                 # a single one is reached without a copy: the usual case, as large images come a few at a time
-                at = slice(chosen[0], chosen[0] + 1) if len(chosen) == 1 else torch.from_numpy(chosen)
+                at = slice(chosen[0], chosen[0] + 1) if len(chosen) == 1 else carried(chosen, images.device)
                 images[at] = perform(NAMES[number], images[at], sign[chosen], self.strength, self.fill)
         return images
 
@@ -96,6 +97,8 @@ def autocontrast(images: Tensor) -> Tensor:
 def equalize(images: Tensor) -> Tensor:
     """Each channel's values, rounded, spread so that all are about equally frequent; Pillow's arithmetic."""
     n, c, h, w = images.shape
+    if images.device.type != "cpu":
+        return _equalize_at_once(images)
     planes = images.round().to(torch.uint8).view(n * c, h * w)
     out = np.empty((n * c, h * w), np.float32)
     for plane, into in zip(planes, out, strict=True):
@@ -104,6 +107,18 @@ def equalize(images: Tensor) -> Tensor:
         table = (count.cumsum() - count + step // 2) // step if step else np.arange(256)
         np.take(np.minimum(table, 255).astype(np.float32), plane.numpy(), out=into, mode="clip")
     return torch.from_numpy(out).view(n, c, h, w)
+
+
+def _equalize_at_once(images: Tensor) -> Tensor:
+    """The same for all channels of all images together, without looking at a number of them."""
+    n, c, h, w = images.shape
+    planes = images.round().long().view(n * c, h * w)
+    ones = torch.ones_like(planes)
+    count = torch.zeros(n * c, 256, dtype=torch.int64, device=images.device).scatter_add_(1, planes, ones)
+    step = (h * w - count.gather(1, planes.amax(1, keepdim=True))) // 255
+    table = (count.cumsum(1) - count + step // 2) // step.clamp_min(1)
+    table = torch.where(step > 0, table, torch.arange(256, device=images.device)).clamp_max(255)
+    return table.gather(1, planes).to(torch.float32).view(n, c, h, w)
 
 
 def _shear(amount: Floats, row: int, column: int, height: int, width: int) -> Floats:

@@ -85,7 +85,7 @@ def time_steps(
             data = str(write_made_up(Path(scratch) / "made up", images, (size[0], size[1]), channels))
             asked = {"val_share": 0.0, "size": size[0]} | asked
         watch = _Stopwatch(report or Report(), steps)
-        options = replace(options or Options(), save_every=1e9)
+        options = replace(options or Options(), save_every=1e9, together=1)
         try:
             train(data, model, out=Path(scratch) / "run", options=options, report=watch, **asked | {"epochs": 1000})
         except _Enough:

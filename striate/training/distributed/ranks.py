@@ -50,9 +50,12 @@ class Ranks:
         whole = sum(len(batch.labels) for batch in group)
         return [len(batch.labels) / whole for batch in group]
 
-    def totals(self, batch: Batch, loss: float, right: int, stopped: Sequence[int]) -> tuple[int, float, int]:
-        """Images, sum of losses and right answers of the whole batch, from the mean loss of one's own part."""
-        return len(batch.labels), loss * len(batch.labels), right
+    def totals(
+        self, batches: Sequence[Batch], losses: Sequence[float], right: Sequence[int], stopped: Sequence[int]
+    ) -> list[tuple[int, float, int]]:
+        """Images, sum of losses and right answers of each whole batch, from the mean losses of one's own parts."""
+        images = [len(batch.labels) for batch in batches]
+        return [(n, loss * n, found) for n, loss, found in zip(images, losses, right, strict=True)]
 
     def average(self, module: nn.Module, group: Sequence[Batch]) -> None:
         """After the backward pass of a group: running statistics of batch norms become the mean of all processes'."""

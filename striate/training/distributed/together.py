@@ -113,16 +113,25 @@ class Together(Ranks):
             return 0.0
         return self._mass(batch) if self._mass else float(len(batch.labels))
 
-    def totals(self, batch: Batch, loss: float, right: int, stopped: Sequence[int]) -> tuple[int, float, int]:
-        weight = self._weight(batch)
+    def totals(
+        self, batches: Sequence[Batch], losses: Sequence[float], right: Sequence[int], stopped: Sequence[int]
+    ) -> list[tuple[int, float, int]]:
         raised = [kind in stopped for kind in SIGNALS]
         if self._launcher is not None and os.getppid() != self._launcher:
             raised[1] = True
-        own = [weight * loss if weight else 0.0, weight, right * (not batch.idle), *raised]
-        loss_sum, weights, right_sum, *flags = gathered(torch.tensor(own, dtype=torch.float64)).sum(0).tolist()
+        weights = [self._weight(batch) for batch in batches]
+        own = [
+            *raised,
+            *(weight * loss if weight else 0.0 for weight, loss in zip(weights, losses, strict=True)),
+            *weights,
+            *(found * (not batch.idle) for batch, found in zip(batches, right, strict=True)),
+        ]
+        told = gathered(torch.tensor(own, dtype=torch.float64)).sum(0).tolist()
+        flags, sums = told[: len(raised)], told[len(raised) :]
         self._raised = [flag > 0 for flag in flags]
-        images = _images(batch)
-        return images, loss_sum / weights * images, int(right_sum)
+        n = len(batches)
+        rows = zip(map(_images, batches), sums[:n], sums[n : 2 * n], sums[2 * n :], strict=True)
+        return [(images, loss_sum / weight * images, int(found)) for images, loss_sum, weight, found in rows]
 
     def average(self, module: nn.Module, group: Sequence[Batch]) -> None:
         own = [layer for layer in norms(module).values() if layer.training and layer not in self._synchronised]

@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from striate.blocks.wiring import Chain
 from striate.data.augment import Augment
+from striate.data.carried import carried
 from striate.data.loader import Batch, Loader, free_memory
 from striate.run.inference import evaluating
 from striate.training.recipe import Recipe
@@ -154,7 +155,8 @@ class FeatureLoader(Loader):
 
     def _make(self, indices: NDArray[np.int64], epoch: int, augment: Augment | None) -> Batch:
         features = self._features_of(None if augment is None else epoch)
-        return Batch(features[torch.from_numpy(indices)], torch.from_numpy(self.split.labels[indices]), None)
+        labels = carried(self.split.labels[indices], self.images.device)
+        return Batch(features[carried(indices, features.device)], labels, None)
 
     def _features_of(self, view: int | None) -> Tensor:
         if view not in self._kept:
@@ -189,6 +191,6 @@ def feature_shape(module: nn.Module, cut: tuple[str, ...], image: tuple[int, int
     return tuple(x.shape[1:])
 
 
-def fits(images: int, views: int, shape: tuple[int, ...]) -> bool:
-    """Whether the features of so many images, in so many forms each, take at most half of the free memory."""
-    return images * max(1, views) * int(np.prod(shape)) * 4 <= free_memory() // 2
+def fits(images: int, views: int, shape: tuple[int, ...], device: torch.device) -> bool:
+    """Whether the features of so many images, in so many forms each, take at most half of a device's free memory."""
+    return images * max(1, views) * int(np.prod(shape)) * 4 <= free_memory(device) // 2

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from striate.data.loader import Loader
@@ -141,8 +142,10 @@ def transfers(recipe: Recipe) -> bool:
     return own_rates or recipe.freeze != "none" or bool(recipe.unfreeze or recipe.weights)
 
 
-def settled(resolved: Resolved, asked: Recipe, spec: ModelSpec, images: int) -> tuple[Resolved, str]:
-    """With `features` decided for so many images, and why; the names of steps are checked on the way.
+def settled(
+    resolved: Resolved, asked: Recipe, spec: ModelSpec, images: int, device: torch.device
+) -> tuple[Resolved, str]:
+    """With `features` decided for so many images on a device, and why; the names of steps are checked on the way.
 
     Raises: UnknownName, RecipeError as `phases`; RecipeError where features can't be cached and it was asked for.
     """
@@ -155,7 +158,7 @@ def settled(resolved: Resolved, asked: Recipe, spec: ModelSpec, images: int) -> 
     reason = cached.why_live(module, recipe, conductor.cut)
     if not reason:
         shape = cached.feature_shape(module, conductor.cut, (pre.channels, *pre.size))
-        if not cached.fits(images, recipe.views, shape):
+        if not cached.fits(images, recipe.views, shape, device):
             reason = "they would take more than half of the free memory"
     if reason and asked.features == "cached":
         raise RecipeError(f"features = 'cached' can't be: {reason}")

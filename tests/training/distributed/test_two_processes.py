@@ -114,6 +114,10 @@ def answers(home: Path, bands: Path, networks: None) -> list[dict[str, Any]]:
         "frozen, gone on": job("frozen again", {}, resume=True),
         "of one process": job("by one", {}, resume=True),
         "not a number": job("nan", UNLIKE, what="nan", rank=1, step=3),
+        "looked at later": job("later", UNLIKE, together=3),
+        "stopped, looked at later": job("later again", UNLIKE, what="signal", rank=1, step=1, together=3),
+        "gone on, looked at later": job("later again", {}, resume=True, together=3),
+        "not a number, looked at later": job("nan later", UNLIKE, what="nan", rank=1, step=2, together=3),
         "small batch": job("small", UNLIKE | {"batch": 3}),
         "by hand": job("hand", UNLIKE | {"engine": "by-hand"}),
         "other images": job("other", UNLIKE) | {"data_of_others": str(others)},
@@ -181,6 +185,21 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(answers: list[di
     assert (
         said[0]["message"] == said[1]["message"] == "stopped by SIGTERM at epoch 1, batch 4 of 4; go on with --resume"
     )
+
+
+@pytest.mark.parametrize("run", ["later", "later again"])
+def test_processes_that_look_at_the_numbers_of_three_batches_at_once_train_to_the_same_bytes(
+    run: str, answers: list[dict[str, Any]], home: Path
+) -> None:
+    assert answers[0]["stopped, looked at later"]["message"].startswith("stopped by SIGTERM at epoch 1, batch 4 of 4")
+    assert "error" not in answers[0]["gone on, looked at later"]
+    assert files(home / run) == files(home / "unlike")
+
+
+def test_a_number_that_went_wrong_is_told_by_both_when_they_look(answers: list[dict[str, Any]]) -> None:
+    leader, other = (answer["not a number, looked at later"] for answer in answers)
+    assert leader["message"] == other["message"]
+    assert "step 3: the loss is nan: weights of conv.weight are not finite" in leader["message"]
 
 
 @pytest.mark.parametrize("name", ["stopped", "not a number", "small batch", "by hand", "other images", "nothing there"])

@@ -90,7 +90,9 @@ def carry_out(job: dict[str, Any]) -> dict[str, Any]:
     report = Watching()
     leads = os.environ["RANK"] == "0"
     data = job["data"] if leads else job.get("data_of_others", job["data"])
-    options = Options(threads=1, workers=0, save_every=job.get("save_every", 1000.0))
+    options = Options(
+        threads=1, workers=0, save_every=job.get("save_every", 1000.0), together=job.get("together")
+    )  # fmt: skip
     try:
         done = train(data, out=job["out"], resume=job.get("resume", False), options=options, report=report,
                      **job["settings"])  # fmt: skip

@@ -1,8 +1,8 @@
 """A device of its own that is not there: memory that only its own operations reach, as on a GPU.
 
 Tensors on it hold theirs in the processor's memory, which computes what is asked for: numbers come out as on the
-processor, bit by bit. Whoever gives an operation tensors of both gets torch's error; every look at a number, which on
-a GPU waits for the device, is written down.
+processor, bit by bit. Whoever gives an operation tensors of both gets an error, as from torch; every look at a number,
+and every copy that is waited for, is written down.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,10 +66,10 @@ class Elsewhere(Tensor):
         if func in LOOKS:
             looks.append(str(func))
         elif func in COPIES:
-            if not all(isinstance(x, Elsewhere) for x in tensors) or _target(kwargs) == "cpu":
-                leaves = _target(kwargs) == "cpu" or not isinstance(args[0], Elsewhere)
-                if leaves:
-                    looks.append(str(func))
+            leaves = _target(kwargs) == "cpu" or not isinstance(args[0], Elsewhere)
+            comes = func is torch.ops.aten.copy_.default and not isinstance(args[1], Elsewhere)
+            if leaves or (comes and not (kwargs.get("non_blocking") or args[2:3] == (True,))):
+                looks.append(str(func))
         elif any(x.dim() and not isinstance(x, Elsewhere) for x in tensors):
             raise RuntimeError(f"{func}: expected all tensors on one device, found {NAME} and cpu")
         assert there
@@ -106,6 +106,8 @@ def _empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: Any = N
 
 def _copy_from(source: Tensor, target: Elsewhere, non_blocking: bool = False) -> Tensor:
     """How `torch.tensor(numbers, device=...)` gets them there."""
+    if not non_blocking:
+        looks.append("_copy_from")
     target.here.copy_(_here(source))
     return target
 

@@ -9,10 +9,9 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +19,10 @@ from torch.optim import Optimizer
 
 from striate.data import keyed
 from striate.data.loader import Batch, Loader
-from striate.errors import ArtefactError, Interrupted, TrainingError
+from striate.errors import ArtefactError, Interrupted
 from striate.run.folder import load_into
 from striate.run.inference import probabilities
-from striate.training import monitor
+from striate.training import diagnosis, monitor
 from striate.training.checkpoint import Found, Progress
 from striate.training.distributed.ranks import ALONE, Ranks
 from striate.training.engine import Forward
@@ -199,12 +198,12 @@ class Trainer:
 
     def _update(self, group: list[Batch], lr: float) -> None:
         p, laps, clock = self.progress, self._laps, time.perf_counter
-        self._seed()
+        self.seed()
         set_rate(self.optimiser, lr)
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
         for batch, share in zip(group, self.ranks.shares(group), strict=True):
-            images, labels, targets = self._place(batch)
+            images, labels, targets = self.place(batch)
             begun = clock()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 outputs = self._forward(self.module, images)
@@ -277,18 +276,16 @@ class Trainer:
                 numbers = range(step % self.updates * self.recipe.accumulate, len(self.train))[: self.recipe.accumulate]
                 self._go_back(step, list(numbers), "the gradient is not finite")
 
-    def _go_back(self, step: int, numbers: list[int], what: str) -> None:
-        """Tell what went wrong in a step, with the batches of the epoch that it was made of."""
+    def _go_back(self, step: int, numbers: list[int], what: str) -> NoReturn:
+        """Raise what went wrong in a step, with the batches of the epoch that it was made of."""
         p = self.progress
         p.step, p.batch = step, numbers[0]
-        if self._fault is not None:  # held back were weights; the steps behind it have spoilt running statistics
-            for layer in self.module.modules():
-                if layer.training and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-                    layer.reset_running_stats()
-        again = islice(self.train.epoch(p.epoch, start=numbers[0]), len(numbers))
-        self._not_finite(what, list(again), self.schedule.at(step, p.factor))
+        again = list(islice(self.train.epoch(p.epoch, start=numbers[0]), len(numbers)))
+        if self._fault is not None:
+            diagnosis.undo(self, again)
+        raise diagnosis.not_finite(self, what, again, self.schedule.at(step, p.factor))
 
-    def _seed(self) -> None:
+    def seed(self) -> None:
         """What a step draws (dropout, dropped blocks) depends on the recipe's seed and the step's number alone.
 
         `torch.manual_seed` would also note a call, with its whole stack, for every kind of device that this process
@@ -299,7 +296,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _place(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+    def place(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         images = batch.images.to(self.device, memory_format=self.format, non_blocking=True)
         targets = None if batch.targets is None else batch.targets.to(self.device)
         return images, batch.labels.to(self.device, non_blocking=True), targets
@@ -326,7 +323,7 @@ class Trainer:
                 self._stop()
             else:
                 row["val_loss"], row["val_accuracy"] = measured
-        self._check_finite()
+        diagnosis.check(self, self._last_rate())
         better = self._is_better(row)
         if better:
             p.best, p.waited = {k: row[k] for k in ("epoch", "val_loss", "val_accuracy")}, 0
@@ -385,7 +382,7 @@ class Trainer:
             for number, batch in enumerate(loader.in_order()):
                 if self.ranks.stop(self._stopped):
                     return None
-                images, labels, _ = self._place(batch)
+                images, labels, _ = self.place(batch)
                 z = self.module(images).float()
                 value = self.loss(z, labels, None)
                 found = (probabilities(z, loader.classes).argmax(1) == labels).sum()
@@ -395,8 +392,8 @@ class Trainer:
                 judged, _ = tally.fetch()
                 for one, (seen, loss_sum, some) in zip(judged, self._sums(judged), strict=True):
                     if not isfinite(loss_sum):
-                        again = islice(loader.in_order(), one.number, one.number + 1)
-                        self._not_finite(f"the val loss is {loss_sum / seen}", list(again), self._last_rate())
+                        again = list(islice(loader.in_order(), one.number, one.number + 1))
+                        raise diagnosis.not_finite(self, f"the val loss is {loss_sum / seen}", again, self._last_rate())
                     total, right, n = total + loss_sum, right + some, n + seen
         finally:
             if kept is not None:
@@ -410,48 +407,9 @@ class Trainer:
     # -- what can go wrong -----------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        self._check_finite()
+        diagnosis.check(self, self._last_rate())
         self.save(self.progress, self.tensors())
         self._saved_at = time.monotonic()
-
-    def _check_finite(self) -> None:
-        """Of all that would be saved."""
-        p = self.progress
-        tensors = {name: tensor for name, tensor in self.tensors().items() if tensor.is_floating_point()}
-        finite = torch.stack([torch.isfinite(tensor).all().to(self.device) for tensor in tensors.values()]).cpu()
-        for name, fine in zip(tensors, finite.tolist(), strict=True):
-            if not fine:
-                raise TrainingError(
-                    f"epoch {p.epoch + 1}, step {p.step}: {name.partition(':')[2]} ({name.partition(':')[0]}) holds "
-                    f"values that are not finite. {self._advice(self._last_rate())}"
-                )
-
-    def _not_finite(self, what: str, group: list[Batch], lr: float) -> None:
-        p = self.progress
-        self._seed()
-        self.ranks.diagnose()
-        where = None
-        for batch in group:
-            images, labels, targets = self._place(batch)
-            loss = partial(self._loss_again, labels, targets)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and self.module.training):
-                where = where or monitor.culprit(self.module, images, loss)
-        where = self.ranks.culprit(where) or self._largest_gradient()
-        step = p.step + self.module.training  # the one that is under way, or the last before the validation
-        raise TrainingError(f"epoch {p.epoch + 1}, step {step}: {what}: {where}. {self._advice(lr)}")
-
-    def _largest_gradient(self) -> str:
-        """Each value may be finite, and the norm too large for a float32."""
-        gradients = {n: float(q.grad.abs().max()) for n, q in self.module.named_parameters() if q.grad is not None}
-        name = max(gradients, key=gradients.__getitem__, default="none")
-        return f"no single value, but its norm; the largest is in {name}: {gradients.get(name, 0):.3g}"
-
-    def _loss_again(self, labels: Tensor, targets: Tensor | None, outputs: Any) -> Tensor:
-        return on_heads(self.loss, outputs, labels, targets).whole
-
-    def _advice(self, lr: float) -> str:
-        bf16 = " or precision=float32" if self.bf16 else ""
-        return f"The rate was {lr:g}; try a lower lr, clip=1{bf16}. Nothing that is not finite was saved"
 
     def _check_start(self, loss: float) -> None:
         expected = expected_at_start(kind_of(self.recipe), self.train.classes)
@@ -461,7 +419,7 @@ class Trainer:
 
     def _check_dead(self) -> None:
         batch = next(iter((self.val or self.train).in_order()))
-        images, _, _ = self._place(batch)
+        images, _, _ = self.place(batch)
         if said := monitor.describe_dead(monitor.dead_units(self.module, images)):
             self.report.warn(said)
 

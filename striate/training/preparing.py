@@ -193,7 +193,7 @@ def make_trainer(
         together=options.together,
     )
     if conductor and recipe.features == "cached":
-        trainer.train, trainer.val = conductor.cache(train, val, trainer._place, trainer.bf16, report.prepare)
+        trainer.train, trainer.val = conductor.cache(train, val, trainer.place, trainer.bf16, report.prepare)
     _share(trainer, identity, dataset, screened, options.ranks)
     return trainer, filled
 

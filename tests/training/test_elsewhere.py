@@ -127,6 +127,7 @@ def test_between_two_looks_the_loop_never_waits_for_the_device(
 
 def test_fetching_batches_does_not_wait_for_the_device_either(many: Path, elsewhere: None) -> None:
     loader = loader_of(many, augment=MANY)
+    next(loader.epoch(0))  # takes mean and deviation there, once
     simulated.looks.clear()
     batches = list(loader.epoch(0))
     assert all(batch.images.device == simulated.DEVICE == batch.labels.device for batch in batches)
@@ -151,6 +152,7 @@ def test_what_does_not_fit_on_the_device_is_brought_there_batch_by_batch(
 FAULTS = {
     "output": "layer conv2 is the first",
     "gradient": "gradient of conv2.weight",
+    "norm": "no single value, but its norm; the largest is in conv2.weight: ",
 }
 
 
@@ -168,28 +170,29 @@ def test_a_bad_number_is_told_as_if_it_had_been_looked_at_at_once(
     def trained(trainer: Trainer) -> dict[str, torch.Tensor]:
         return {name: p.detach().cpu().clone() for name, p in trainer.module.named_parameters()}
 
+    def spoil(trainer: Trainer) -> Any:
+        module = trainer.module.get_submodule("conv2")
+        if kind == "output":
+            return module.register_forward_hook(lambda _m, _x, y: y * float("nan"))
+        factor = float("nan") if kind == "gradient" else 1e30
+        return module.get_parameter("weight").register_hook(lambda g: g * factor)
+
     def planted(self: Trainer, group: Any, lr: float) -> None:
         nonlocal steps
         steps += 1
-        module = self.module.get_submodule("conv2")
-        handle = None
-        if steps == at:
-            before.update(trained(self))
-            if kind == "output":
-                handle = module.register_forward_hook(lambda _m, _x, y: y * float("nan"))
-            else:
-                handle = module.weight.register_hook(lambda g: g * float("nan"))  # type: ignore[union-attr, operator]
+        if steps == at + 1 and kind == "gradient":  # more goes wrong before anybody looks: the first fault counts
+            self.module.get_submodule("fc").register_forward_hook(lambda _m, _x, y: y * float("inf"))
+        if steps != at:
+            return update(self, group, lr)
+        before.update(trained(self))
+        handle = spoil(self)
         update(self, group, lr)
-        if handle is not None:
-            handle.remove()
+        handle.remove()
 
     def watched(self: Trainer, step: int, numbers: list[int], what: str) -> None:
         after.update(trained(self))
-        module = self.module.get_submodule("conv2")
-        if kind == "output":
-            module.register_forward_hook(lambda _m, _x, y: y * float("nan"))
-        else:
-            module.weight.register_hook(lambda g: g * float("nan"))  # type: ignore[union-attr, operator]
+        self.module.get_submodule("fc")._forward_hooks.clear()
+        spoil(self)
         go_back(self, step, numbers, what)
 
     monkeypatch.setattr(Trainer, "_update", planted)

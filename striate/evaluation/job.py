@@ -20,6 +20,7 @@ from striate.evaluation.page import card_html
 from striate.evaluation.predictions import Predictions, predict_split, save
 from striate.models.registry import entry
 from striate.run.folder import Run
+from striate.run.precision import settle_float32
 
 PREDICTIONS, CARD, PAGE = "predictions.csv", "card.json", "card.html"
 IMAGES = 12  # most-wrong images on the card
@@ -53,6 +54,7 @@ def evaluate(
     tell = progress or (lambda what, done, of: None)
     if split is not None and split not in ROLES:
         raise UsageError(f"no split is called {split!r}; they are {', '.join(ROLES)}")
+    settle_float32()
     module = run.load_module().to("cuda" if torch.cuda.is_available() else "cpu")
     opened = open_for_run(run, data, split, data_dir, download, tell)
     dataset = aligned(opened.screened.dataset, run.classes)

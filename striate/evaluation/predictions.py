@@ -95,12 +95,12 @@ def predict_split(
     """
     weight = next(module.parameters(), None)
     device = torch.device("cpu") if weight is None else weight.device
-    loader = Loader(split, preprocess, classes=len(classes), batch=batch, workers=workers)
+    loader = Loader(split, preprocess, classes=len(classes), batch=batch, workers=workers, device=device)
     rows: list[NDArray[np.float32]] = []
     done = 0
     with evaluating(module):
         for one in loader.in_order():
-            answer = module(one.images.to(device))
+            answer = module(one.images)
             logits = answer[0] if isinstance(answer, tuple) else answer
             found = probabilities(logits, len(classes)).cpu().numpy()
             if len(bad := np.flatnonzero(~np.isfinite(found).all(axis=1))):

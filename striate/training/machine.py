@@ -8,6 +8,7 @@ import torch
 
 from striate.data.loader import available_cores
 from striate.run.buffers import keep_big_buffers
+from striate.run.precision import settle_float32
 
 Precision = Literal["float32", "bf16"]
 Device = torch.device  # `Machine.torch` is another thing
@@ -65,6 +66,7 @@ def settle(machine: Machine) -> None:
     if machine.device == "cuda":
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
+        settle_float32()
     keep_big_buffers()
 
 

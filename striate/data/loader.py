@@ -78,7 +78,7 @@ class Loader:
         threads = max(1, available_cores() if workers is None else workers)
         self._pixels = self._prepare(threads, progress) if fits and not self._from_source else None
         if self._pixels is not None and wanted <= free_memory(device) // 2:
-            self._pixels = carried_tensor(self._pixels, device)
+            self._pixels = self._pixels.to(device)  # once, and not through pinned memory, which torch never gives back
         if workers is None:  # bytes that only need normalising are there before a thread could fetch them
             workers = 0 if self._pixels is not None and augment is None else min(2, available_cores())
         self.workers = workers

@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
-BENCHMARKS := startup input augment convolution gradcam activations filters train_photographs train_speed fastest
+BENCHMARKS := startup input augment convolution gradcam activations filters compiled train_photographs train_speed fastest
 
 unexport PYTHONHOME PYTHONPATH
 

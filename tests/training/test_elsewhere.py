@@ -30,7 +30,8 @@ TRAININGS = {
     },
     "accumulated": {"accumulate": 3, "augment": "resized_crop:0.3"},
     "a rule that is not fused": {"optimizer": "rmsprop", "lr": 0.001, "schedule": "plateau", "patience": 1},
-    "a sigmoid": {"model": "test_norm", "loss": "mse"},
+    "batches made by two threads": {"augment": MANY, "workers": 2},
+    "squared errors": {"loss": "mse"},
 }  # fmt: skip
 
 

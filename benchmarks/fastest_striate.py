@@ -16,14 +16,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     from striate.data.sources import open_dataset
-    from striate.reproduce.experiment import open_experiment
     from striate.reproduce.fastest.run import run_once
+    from striate.reproduce.fastest.way import Way
+    from striate.reproduce.reading import open_experiment
     from striate.training.machine import settle, survey
     from striate.training.report import Report
 
     machine = survey()
     settle(machine)
-    way = open_experiment(ROOT / "recipes", options.recipe).arms[0].way
+    way = open_experiment(ROOT / "recipes", options.recipe).arms[0].does
+    assert isinstance(way, Way)
     dataset = open_dataset(way.data, data_dir=options.data_dir, val_share=0.0)
     run = run_once(way, dataset, options.seed, machine, Report())
     seconds = time.time() - options.began

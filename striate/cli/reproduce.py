@@ -11,6 +11,7 @@ from striate.errors import DataError, UsageError
 if TYPE_CHECKING:
     from striate.reproduce.crew import Crew
     from striate.reproduce.experiment import Experiment
+    from striate.reproduce.result import Result
     from striate.training.report import Report
 
 
@@ -18,7 +19,9 @@ def reproduce(
     name: Annotated[list[str] | None, typer.Argument(help="Recipes, as `--list` shows them.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every recipe.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show claims, stored results and what they cost.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="The small form, which has its own stored result.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The small form, with its own stored result; a few recipes have none.")
+    ] = False,
     store: Annotated[bool, typer.Option("--store", help="Keep what is measured as the stored result.")] = False,
     timed: Annotated[bool, typer.Option("--timed", help="With --store: the machine is idle, keep the times.")] = False,
     page: Annotated[
@@ -44,7 +47,7 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run recipes again, and say whether their stored results come out: exit code 0 if all do, else 1."""
-    from striate.reproduce.experiment import names, open_experiment
+    from striate.reproduce.reading import names, open_experiment, read_forms
 
     if sum((bool(name), all_, list_, page is not None)) != 1:
         raise UsageError("what should be reproduced? Give names, --all, --list or --page: one of them")
@@ -53,15 +56,18 @@ def reproduce(
     if page is not None:
         _write_page(recipes, page)
         return
-    chosen = names(recipes) if all_ or list_ else list(dict.fromkeys(name or ()))
+    every = [read_forms(recipes / f"{one}.toml") for one in names(recipes)] if all_ or list_ else []
     if list_:
-        _list([open_experiment(recipes, one, quick=form) for one in chosen for form in (False, True)])
+        _list(every)
         return
     from striate.cli.progress import listener
     from striate.reproduce.carry_out import hired
     from striate.reproduce.runs import Means
 
-    experiments = [open_experiment(recipes, one, quick=quick) for one in chosen]  # all mistakes before any work
+    # all mistakes before any work
+    experiments = [open_experiment(recipes, one, quick=quick) for one in dict.fromkeys(name or ())]
+    experiments += [form for forms in every for form in forms if form.quick is quick]
+    without = [forms[0].name for forms in every if quick and len(forms) == 1]
     means = Means(data_dir, material, download, workers, threads, 1 if verbose else together)
     done: dict[str, str] = {}
     begun = time.monotonic()
@@ -79,6 +85,8 @@ def reproduce(
         those = f"; not: {', '.join(wrong)}" if wrong else ""
         took = _took(time.monotonic() - begun)
         typer.echo(f"{len(done) - len(wrong)} of {len(done)} {'stored' if store else 'reproduce'}, in {took}{those}")
+    if without:
+        typer.echo(f"Left out, there is no small form: {', '.join(without)}")
     if wrong:
         raise typer.Exit(1)
 
@@ -117,27 +125,31 @@ def _took(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def _list(experiments: "list[Experiment]") -> None:
+def _list(every: "list[tuple[Experiment, ...]]") -> None:
     from striate.reproduce.result import stored
 
-    results = [stored(experiment) for experiment in experiments]
-    for experiment, result in zip(experiments, results, strict=True):
-        if not experiment.quick:
-            typer.echo(f"{experiment.name}: {experiment.claim.says} ({experiment.claim.who})")
-        kind = "small" if experiment.quick else "whole"
-        if result is None:
-            typer.echo(f"  {kind}  not run yet")
-            continue
-        arms = " | ".join(
-            (f"{one.name} " if len(result.outcomes) > 1 else "") + f"{one.mean.mean:.2f}" for one in result.outcomes
-        )
-        cost = "time not measured" if result.seconds is None else f"{result.seconds / 60:.1f} min"
-        runs = len(result.outcomes[0].runs)
-        typer.echo(f"  {kind}  {experiment.claim.metric}: {arms}; n = {runs}, {result.made}; {cost}")
-    small = [result for experiment, result in zip(experiments, results, strict=True) if experiment.quick and result]
+    found = [[(form, stored(form)) for form in forms] for forms in every]
+    for forms in found:
+        claim = forms[0][0].claim
+        typer.echo(f"{forms[0][0].name}: {claim.says} ({claim.who})")
+        for form, result in forms:
+            typer.echo(f"  {'small' if form.quick else 'whole'}  {_measured(claim.metric, result)}")
+        if len(forms) == 1:
+            typer.echo("  small  there is none")
+    small = [result for forms in found for form, result in forms if form.quick and result]
     times = [result.seconds for result in small if result.seconds is not None]
     if times:
         typer.echo(f"small forms: {_took(sum(times))} in all, {len(times)} of {len(small)} measured")
+
+
+def _measured(metric: str, result: "Result | None") -> str:
+    if result is None:
+        return "not run yet"
+    arms = " | ".join(
+        (f"{one.name} " if len(result.outcomes) > 1 else "") + f"{one.mean.mean:.2f}" for one in result.outcomes
+    )
+    cost = "time not measured" if result.seconds is None else f"{result.seconds / 60:.1f} min"
+    return f"{metric}: {arms}; n = {len(result.outcomes[0].runs)}, {result.made}; {cost}"
 
 
 def _write_page(recipes: Path, docs: Path) -> None:

@@ -59,12 +59,12 @@ def carry_out(
         of = f", seed {tasks[i].seed}" if experiment.work.seeds > 1 else ""
         tell(f"{experiment.form}: {tasks[i].arm.name}{of}: {run.value:.2f}{' (diverged)' * run.diverged}")
     seconds = round(time.monotonic() - begun, 1)
-    if timed and experiment.work.costs:
+    if timed and experiment.work.costs and experiment.trained:
         from striate.reproduce.pace import step_ms
 
-        names = {arm.recipe.data for arm in experiment.arms if arm.recipe is not None}
+        names = {arm.recipe.data for arm in experiment.trained.values()}
         datasets = {name: opened.dataset(name, report) for name in names}
-        took = step_ms(experiment.arms, experiment.work, datasets, machine)
+        took = step_ms(experiment.trained, experiment.work, datasets, machine)
         done = {i: replace(run, details=run.details | {"step_ms": took[tasks[i].arm.name]}) for i, run in done.items()}
     seeds = experiment.work.seeds
     outcomes = [

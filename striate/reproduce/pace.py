@@ -9,24 +9,23 @@ from torch import nn
 
 from striate.data.dataset import Dataset
 from striate.data.loader import Loader
-from striate.reproduce.experiment import Arm, Work
+from striate.reproduce.experiment import Trained, Work
 from striate.reproduce.trained import build, prepare
 from striate.training.faster import faster_layers
 from striate.training.machine import Machine
 from striate.training.optimiser import make_optimiser
-from striate.training.recipe import Recipe
 
 TURNS, WARM = 20, 2
 
 
 def step_ms(
-    arms: tuple[Arm, ...], work: Work, datasets: Mapping[str, Dataset], machine: Machine, turns: int = TURNS
+    arms: Mapping[str, Trained], work: Work, datasets: Mapping[str, Dataset], machine: Machine, turns: int = TURNS
 ) -> dict[str, float]:
     """Arm -> milliseconds of a training step with the first weights of seed 0: the median of the arm's turns.
 
     Forward, backward and update on one batch; the loader is left out.
     """
-    steps = {arm.name: _steps(arm, work, datasets[_recipe(arm).data], machine) for arm in arms}
+    steps = {name: _steps(arm, work, datasets[arm.recipe.data], machine) for name, arm in arms.items()}
     found: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(WARM + turns):
         for name, step in steps.items():
@@ -40,12 +39,12 @@ def step_ms(
     return {name: round(median(times), 2) for name, times in found.items()}
 
 
-def _steps(arm: Arm, work: Work, dataset: Dataset, machine: Machine) -> Generator[None, None, None]:
+def _steps(arm: Trained, work: Work, dataset: Dataset, machine: Machine) -> Generator[None, None, None]:
     """Each `next` is one step."""
-    recipe = _recipe(arm)
+    recipe = arm.recipe
     assert isinstance(recipe.batch, int)
     prepared = prepare(dataset, recipe, work, 0)
-    device = torch.device(machine.device)
+    device = machine.place
     layout = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
     module = build(arm, prepared, 0).to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
     optimiser = make_optimiser(module, recipe)
@@ -62,8 +61,3 @@ def _steps(arm: Arm, work: Work, dataset: Dataset, machine: Machine) -> Generato
             if device.type == "cuda":
                 torch.cuda.synchronize()
             yield
-
-
-def _recipe(arm: Arm) -> Recipe:
-    assert arm.recipe is not None
-    return arm.recipe

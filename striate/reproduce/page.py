@@ -7,9 +7,11 @@ file with its content, and tests hold that the ones in docs/ are these.
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from striate.reproduce.experiment import Experiment, names, read_experiment
+from striate.reproduce.experiment import Experiment, Published, Trained, Transferred
+from striate.reproduce.fastest.way import Way
 from striate.reproduce.intervals import Interval
 from striate.reproduce.pictures import error_curves, gradient_curves, trade
+from striate.reproduce.reading import names, read_forms
 from striate.reproduce.result import Outcome, Result, stored
 from striate.reproduce.verdict import beside_claim
 
@@ -17,10 +19,10 @@ PAGE = PurePosixPath("results.md")
 IMAGES = PurePosixPath("images/results")
 FIRST = (  # the order of the page; what is not named here comes after, by name
     "mnist_lenet5", "mnist_lenet5_1998", "mnist_convnet", "fastest_mnist", "capsnet_mnist", "alexnet_cifar",
-    "cifar10_degradation", "cifar10_stochastic_depth", "cifar10_densenet_bc", "cifar10_squeeze_excitation",
-    "cifar10_depthwise", "fastest_cifar10", "ingredient_activation", "ingredient_initialisation",
-    "ingredient_batch_norm", "ingredient_dropout", "ingredient_augmentation", "ingredient_pooling", "ingredient_lrn",
-    "mobilenet_v1", "deep_compression",
+    "cifar10_degradation", "cifar10_degradation_paper", "cifar10_stochastic_depth", "cifar10_densenet_bc",
+    "cifar10_squeeze_excitation", "cifar10_depthwise", "fastest_cifar10", "ingredient_activation",
+    "ingredient_initialisation", "ingredient_batch_norm", "ingredient_dropout", "ingredient_augmentation",
+    "ingredient_pooling", "ingredient_lrn", "mobilenet_v1", "deep_compression",
 )  # fmt: skip
 
 _HEAD = """# Results
@@ -36,7 +38,7 @@ striate reproduce --all --quick
 ```
 
 - **The small form** (`--quick`) has its own stored result: fewer images and passes. Its figures say nothing about the
-  whole form.
+  whole form. A recipe that would say nothing in small has none: `--all --quick` leaves it out and says so.
 - **Test images choose nothing**: the weights of the last epoch count, whatever the curve says.
 - **Intervals** are 95 % over seeds (Student's t); differences are paired, seed by seed. A seed decides the first
   weights, the order, the augmentation and which training images are drawn. With two or three seeds intervals are wide:
@@ -60,10 +62,11 @@ def results_page(recipes: Path) -> dict[PurePosixPath, str]:
     parts, waiting = [_HEAD], []
     known = names(recipes)
     for name in sorted(known, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)):
-        forms = [read_experiment(recipes / f"{name}.toml", quick=quick) for quick in (False, True)]
+        forms = read_forms(recipes / f"{name}.toml")
         found = [(form, result) for form in forms if (result := stored(form)) is not None]
         if not found:
-            waiting.append(f"- **{forms[0].claim.title}** (`{name}`): {forms[0].claim.says} ({forms[0].claim.who})")
+            claim, no_small = forms[0].claim, "" if forms[1:] else "; no small form"
+            waiting.append(f"- **{claim.title}** (`{name}`{no_small}): {claim.says} ({claim.who})")
             continue
         parts.append(_section(forms[0], found, files))
     if waiting:
@@ -97,24 +100,27 @@ def _section(whole: Experiment, found: list[tuple[Experiment, Result]], files: d
 
 
 def _form(form: Experiment, result: Result) -> str:
-    first = form.arms[0].recipe
-    runs = "1 run" if form.work.seeds == 1 else f"{form.work.seeds} seeds"
-    if form.arms[0].way is not None:
-        way = form.arms[0].way
-        how = f"all training images, {way.epochs:g} epochs, {result.images:,} test images, {runs}"
-    elif form.arms[0].transferred is not None:
-        how = f"{result.images:,} test images, {runs}"
-    elif first is None:
-        how = f"{result.images:,} photographs, evaluation only"
-    else:
-        trained = f"{form.work.train_images:,}" if form.work.train_images else "all"
-        sides = {arm.recipe.size for arm in form.arms if arm.recipe is not None}
-        side = f" of {first.size}×{first.size} pixels" if sides == {first.size} else ""
-        how = f"{trained} training images{side}, {first.epochs} epochs, {result.images:,} test images, {runs}"
+    how = _how(form, result.images)
     if result.seconds is not None:
         beside = f", {result.together} runs side by side" if result.together > 1 else ""
         how += f"; {result.seconds / 60:.1f} minutes{beside}"
     return f"**{'Small form' if form.quick else 'Whole form'}**: {how}."
+
+
+def _how(form: Experiment, images: int) -> str:
+    tested = f"{images:,} test images, {'1 run' if form.work.seeds == 1 else f'{form.work.seeds} seeds'}"
+    match form.arms[0].does:
+        case Trained(recipe):
+            trained = f"{form.work.train_images:,}" if form.work.train_images else "all"
+            sides = {arm.recipe.size for arm in form.trained.values()}
+            side = f" of {recipe.size}×{recipe.size} pixels" if len(sides) == 1 else ""
+            return f"{trained} training images{side}, {recipe.epochs} epochs, {tested}"
+        case Way(epochs=epochs):
+            return f"all training images, {epochs:g} epochs, {tested}"
+        case Published():
+            return f"{images:,} photographs, evaluation only"
+        case Transferred():
+            return tested
 
 
 def _table(form: Experiment, result: Result) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from striate.data.dataset import Dataset
 from striate.data.sources import open_dataset
 from striate.errors import DatasetError
-from striate.reproduce.experiment import Arm, Experiment, Work
+from striate.reproduce.experiment import Arm, Experiment, Published, Trained, Transferred, Work
+from striate.reproduce.fastest.way import Way
 from striate.reproduce.result import Measured
 from striate.training.machine import Machine
 from striate.training.report import Report
@@ -54,47 +55,44 @@ class Opened:
 
     def test_images(self, experiment: Experiment, report: Report) -> int:
         """How many images the runs are tested on; what they need is there then.  Raises: DatasetError."""
-        first = experiment.arms[0]
-        if first.way is not None:
-            return len(self.dataset(first.way.data, report).split("test"))
-        if first.recipe is not None:
-            return experiment.work.test_images or len(self.dataset(first.recipe.data, report).split("test"))
-        if first.transferred is not None:
-            from striate.reproduce.transferred import tested_on
+        asked = experiment.work.test_images
+        match experiment.arms[0].does:
+            case Trained(recipe):
+                return asked or len(self.dataset(recipe.data, report).split("test"))
+            case Way(data=data):
+                return len(self.dataset(data, report).split("test"))
+            case Published():
+                from striate.reproduce.published import photographs
 
-            return tested_on(self._material(experiment), first.transferred)
-        from striate.reproduce.published import photographs
+                return len(photographs(self._material(experiment.form), asked)[1])
+            case Transferred() as arm:
+                from striate.reproduce.transferred import tested_on
 
-        return len(photographs(self._material(experiment), experiment.work.test_images)[1])
-
-    def _material(self, experiment: Experiment) -> Path:
-        if self.means.material is None:
-            raise DatasetError(
-                f"{experiment.form} needs published weights and photographs; --material names their folder"
-            )
-        return self.means.material
+                return tested_on(self._material(experiment.form), arm)
 
     def run(self, task: Task, report: Report) -> Measured:
         """Raises: DatasetError; ArtefactError for weights that are damaged; Interrupted after a signal."""
-        arm = task.arm
-        if arm.way is not None:
-            from striate.reproduce.fastest.run import run_once
+        name, seed, workers = task.arm.name, task.seed, self.means.workers
+        match task.arm.does:
+            case Trained() as arm:
+                from striate.reproduce.trained import train_once
 
-            return run_once(arm.way, self.dataset(arm.way.data, report), task.seed, self.machine, report)
-        if arm.published is not None:
-            from striate.reproduce.published import measure
+                dataset = self.dataset(arm.recipe.data, report)
+                return train_once(arm, task.work, dataset, seed, self.machine, workers, report)
+            case Way() as way:
+                from striate.reproduce.fastest.run import run_once
 
-            assert self.means.material is not None
-            return measure(arm.published, self.means.material, report.prepare, task.work.test_images)
-        if arm.transferred is not None:
-            from striate.reproduce import transferred
+                return run_once(way, self.dataset(way.data, report), seed, self.machine, report)
+            case Published() as arm:
+                from striate.reproduce.published import measure
 
-            assert self.means.material is not None
-            return transferred.run_once(
-                arm.transferred, self.means.material, task.seed, self.means.workers, self.machine.threads, report
-            )
-        from striate.reproduce.trained import train_once
+                return measure(arm, self._material(name), report.prepare, task.work.test_images)
+            case Transferred() as arm:
+                from striate.reproduce import transferred
 
-        assert arm.recipe is not None
-        dataset = self.dataset(arm.recipe.data, report)
-        return train_once(arm, task.work, dataset, task.seed, self.machine, self.means.workers, report)
+                return transferred.run_once(arm, self._material(name), seed, workers, self.machine.threads, report)
+
+    def _material(self, of: str) -> Path:
+        if self.means.material is None:
+            raise DatasetError(f"{of} needs published weights and photographs; --material names their folder")
+        return self.means.material

@@ -21,7 +21,7 @@ from striate.data.preprocess import Preprocess
 from striate.errors import DatasetError, Interrupted, TrainingError
 from striate.models.registry import create_model, entry
 from striate.reproduce.costs import blocks_that_ran, multiply_adds
-from striate.reproduce.experiment import Arm, Work
+from striate.reproduce.experiment import Trained, Work
 from striate.reproduce.ingredients import small_network
 from striate.reproduce.objectives import make_objective
 from striate.reproduce.result import Measured
@@ -67,9 +67,8 @@ def part(split: Split, images: int, seed: int, name: str) -> Split:
     return split.take(keyed.order(seed, 0, len(split))[:images]) if images else split
 
 
-def build(arm: Arm, prepared: Prepared, seed: int) -> nn.Module:
+def build(arm: Trained, prepared: Prepared, seed: int) -> nn.Module:
     """The network with the first weights of a seed."""
-    assert arm.recipe is not None
     torch.manual_seed(seed)
     pre = prepared.preprocess
     if arm.network is not None:
@@ -82,7 +81,7 @@ def build(arm: Arm, prepared: Prepared, seed: int) -> nn.Module:
 
 
 def train_once(
-    arm: Arm, work: Work, dataset: Dataset, seed: int, machine: Machine, workers: int | None, report: Report
+    arm: Trained, work: Work, dataset: Dataset, seed: int, machine: Machine, workers: int | None, report: Report
 ) -> Measured:
     """Train, and measure after every epoch. The value is an accuracy, per cent, of the images that `work` counts.
 
@@ -90,13 +89,12 @@ def train_once(
 
     Raises: DatasetError; Interrupted after a signal.
     """
-    assert arm.recipe is not None
     recipe = arm.recipe.model_copy(update={"seed": seed})
     prepared = prepare(dataset, recipe, work, seed)
     module = build(arm, prepared, seed)
     details: dict[str, object] = {"parameters": sum(p.numel() for p in module.parameters())}
     objective = make_objective(work.objective, kind_of(recipe), prepared.classes, recipe.smoothing, prepared.preprocess)
-    device = torch.device(machine.device)
+    device = machine.place
     if work.gradients and isinstance(module, Chain):
         details["gradients"] = gradients_over_depth(module, prepared)
     module = module.to(device)
@@ -110,8 +108,9 @@ def train_once(
         optimiser=make_optimiser(module, recipe),
         recipe=recipe,
         train=Loader(prepared.train, prepared.preprocess, classes=prepared.classes, batch=recipe.batch, seed=seed,
-                     augment=augment, workers=workers),
-        val=Loader(prepared.test, prepared.preprocess, classes=prepared.classes, batch=500, workers=workers),
+                     augment=augment, workers=workers, device=device),
+        val=Loader(prepared.test, prepared.preprocess, classes=prepared.classes, batch=500, workers=workers,
+                   device=device),
         loss=objective.loss,
         device=device,
         progress=progress,

@@ -63,6 +63,24 @@ def test_times_are_kept_where_asked_for_and_added_up(striate: Command, folder: P
     assert both.out.splitlines()[-1].startswith("2 of 2 reproduce, in ")
 
 
+def test_a_recipe_without_a_small_form_is_left_out_and_named(striate: Command, folder: Path) -> None:
+    assert striate("reproduce", "small", "--store", *ONE).code == 0
+    large = "quick = false\n" + RECIPE[: RECIPE.index("[quick.work]")] + "[arms.without]\n[arms.with]\n"
+    (folder / "recipes/large.toml").write_text(large)
+    every = striate("reproduce", "--all", *ONE)
+    assert every.code == 0
+    assert every.out.startswith("small --quick reproduces: ")
+    assert every.out.splitlines()[1:] == ["Left out, there is no small form: large"]
+    named = striate("reproduce", "small", "large", *ONE)
+    assert (named.code, named.out) == (2, "")  # before anything is run
+    assert "recipes/large.toml: quick = false: there is no small form; the whole one runs without --quick:" in named.err
+    assert "striate reproduce large" in named.err
+    listed = striate("reproduce", "--list")
+    assert listed.out.startswith(
+        "large: Dropout helps. (nobody)\n  whole  not run yet\n  small  there is none\nsmall: "
+    )
+
+
 def test_what_was_not_run_is_no_success(striate: Command, folder: Path) -> None:
     said = striate("reproduce", "--all", *ONE)
     assert said.code == 1

@@ -13,8 +13,12 @@ from striate.data.loader import Loader
 from striate.data.sources import open_dataset
 from striate.errors import ArtefactError, DatasetError, UsageError
 from striate.reproduce.carry_out import carry_out, hired
-from striate.reproduce.experiment import Experiment, open_experiment
+from striate.reproduce.experiment import Experiment
+from striate.reproduce.fastest import networks
+from striate.reproduce.fastest.way import Way
 from striate.reproduce.ingredients import Ingredients
+from striate.reproduce.page import PAGE, results_page
+from striate.reproduce.reading import open_experiment
 from striate.reproduce.result import Measured, Outcome, Result, store, stored
 from striate.reproduce.runs import Means
 from striate.reproduce.trained import build, gradients_over_depth, part, prepare, train_once
@@ -25,9 +29,8 @@ from striate.training.report import Report
 MEANS = Means(threads=1, workers=0, together=1)
 
 
-def once(experiment: Experiment, arm: int = 0, seed: int = 0, **settings: object) -> Measured:
-    one = experiment.arms[arm]
-    assert one.recipe is not None
+def once(experiment: Experiment, seed: int = 0, **settings: object) -> Measured:
+    one = experiment.trained["without"]
     one = replace(one, recipe=one.recipe.model_copy(update=settings))
     dataset = open_dataset("digits", val_share=0.0)
     return train_once(one, experiment.work, dataset, seed, survey(1), 0, Report())
@@ -65,6 +68,30 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(recipes: Path)
     assert once(experiment) == once(experiment) != once(experiment, seed=1)
 
 
+def test_a_fastest_road_is_carried_out_alone(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(images: torch.Tensor, classes: int) -> Chain:
+        return Chain(
+            whiten=networks.whitened(images, 2), act=nn.Hardswish(), conv=networks.passing(8, 8), norm=networks.norm(8),
+            pool=nn.AdaptiveMaxPool2d(1), flatten=nn.Flatten(), dense=nn.Linear(8, classes, bias=False))  # fmt: skip
+
+    monkeypatch.setitem(networks.NETWORKS, "tiny", tiny)
+    path = recipes / "small.toml"
+    claim = path.read_text().partition("[work]")[0]
+    settings = 'network = "tiny"\ndata = "digits"\nepochs = 2\nbatch = 64\nlr = 0.1\n'
+    path.write_text(f'{claim}[work]\nkind = "fastest"\nseeds = 2\n[settings]\n{settings}')
+    experiment = open_experiment(recipes, "small")
+    assert [type(arm.does) for arm in experiment.arms] == [Way]
+    with hired(replace(MEANS, together=2)) as crew:
+        result = carry_out(experiment, crew)
+        assert crew._members == {}
+    assert (result.images, result.together) == (360, 1)
+    values = result.outcomes[0].values
+    assert all(value > 20 for value in values)  # a guess is right on 10 %
+    assert values[0] != values[1]
+    store(result, experiment)
+    assert "all training images, 2 epochs, 360 test images, 2 seeds" in results_page(recipes)[PAGE]
+
+
 def test_a_training_that_diverges_counts_as_guessing(recipes: Path) -> None:
     experiment = open_experiment(recipes, "small", quick=True)
     found = once(experiment, lr=100.0)
@@ -75,8 +102,7 @@ def test_a_training_that_diverges_counts_as_guessing(recipes: Path) -> None:
 
 def test_training_images_are_drawn_with_the_seed_and_test_images_are_not(recipes: Path) -> None:
     experiment = open_experiment(recipes, "small")
-    recipe = experiment.arms[0].recipe
-    assert recipe is not None
+    recipe = experiment.trained["without"].recipe
     dataset = open_dataset("digits", val_share=0.0)
     zero, one = (prepare(dataset, recipe, experiment.work, seed) for seed in (0, 1))
     assert zero.test.keys == one.test.keys
@@ -92,8 +118,8 @@ def test_more_images_than_there_are_is_said(recipes: Path) -> None:
 
 def test_gradients_over_depth_are_those_that_a_hook_sees(recipes: Path) -> None:
     experiment = open_experiment(recipes, "small")
-    arm = replace(experiment.arms[0], network=Ingredients(deep=2, activation="tanh", norm=True, dropout=0.5))
-    assert arm.recipe is not None
+    network = Ingredients(deep=2, activation="tanh", norm=True, dropout=0.5)
+    arm = replace(experiment.trained["without"], network=network)
     prepared = prepare(open_dataset("digits", val_share=0.0), arm.recipe, experiment.work, 0)
     module = build(arm, prepared, 0).train()
     before = {name: t.clone() for name, t in module.state_dict().items()}

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from striate.data.sources import open_dataset
 from striate.models.registry import create_model
 from striate.reproduce import pace
 from striate.reproduce.costs import blocks_that_ran, multiply_adds
-from striate.reproduce.experiment import open_experiment
+from striate.reproduce.experiment import Trained
+from striate.reproduce.reading import open_experiment
 from striate.training.machine import survey
 
 
@@ -61,14 +63,15 @@ def test_steps_are_timed_in_turns_and_a_slow_arm_is_seen(recipes: Path, monkeypa
     turns: list[str] = []
     real = pace.build
 
-    def slowed(arm, *rest):  # type: ignore[no-untyped-def]
+    def slowed(arm: Trained, *rest: Any) -> nn.Module:
+        name = next(name for name, one in experiment.trained.items() if one == arm)
         module = real(arm, *rest)
-        module.register_forward_pre_hook(lambda *_: turns.append(arm.name) or time.sleep(0.03 * (arm.name == "with")))
+        module.register_forward_pre_hook(lambda *_: turns.append(name) or time.sleep(0.03 * (name == "with")))
         return module
 
     monkeypatch.setattr(pace, "build", slowed)
     datasets = {"digits": open_dataset("digits", val_share=0.0)}
-    found = pace.step_ms(experiment.arms, experiment.work, datasets, survey(1), turns=3)
+    found = pace.step_ms(experiment.trained, experiment.work, datasets, survey(1), turns=3)
     assert turns == ["without", "with"] * (3 + pace.WARM)
     assert found["with"] > 30
     assert found["with"] > found["without"]

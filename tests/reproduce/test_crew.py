@@ -10,7 +10,8 @@ import pytest
 from striate.errors import DatasetError
 from striate.reproduce.carry_out import carry_out, hired
 from striate.reproduce.crew import Crew, Watching
-from striate.reproduce.experiment import Experiment, open_experiment
+from striate.reproduce.experiment import Experiment
+from striate.reproduce.reading import open_experiment
 from striate.reproduce.result import Measured
 from striate.reproduce.runs import Means, Opened, Task
 from striate.training.machine import survey

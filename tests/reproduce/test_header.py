@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from striate.errors import RecipeError
-from striate.reproduce.experiment import Experiment, open_experiment
+from striate.reproduce.experiment import Experiment
 from striate.reproduce.header import restate, speaks_for
+from striate.reproduce.reading import open_experiment
 from striate.reproduce.result import Measured, Outcome, Result, store
 
 

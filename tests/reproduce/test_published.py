@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from striate.errors import DatasetError
-from striate.reproduce.experiment import Published, open_experiment
+from striate.reproduce.experiment import Published
 from striate.reproduce.published import measure, photographs, preparation
+from striate.reproduce.reading import open_experiment
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -68,8 +69,8 @@ def test_tensorflows_preparation_is_the_middle_seven_eighths_from_minus_one_to_o
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "number"), [("mobilenet_v1", 3), ("deep_compression", 0)])
 def test_the_published_networks_know_the_photographs(shared: Path, name: str, number: int) -> None:
-    one = open_experiment(RECIPES, name).arms[number].published
-    assert one is not None
+    one = open_experiment(RECIPES, name).arms[number].does
+    assert isinstance(one, Published)
     found = measure(one, shared, lambda what, done, of: None, images=50)
     assert found.value > 25  # a guess is right on 0.1 %
     assert found.details["top5"] > 50

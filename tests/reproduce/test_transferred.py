@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from striate.errors import DatasetError, RecipeError
 from striate.models.registry import create_model
 from striate.reproduce.carry_out import carry_out, hired
-from striate.reproduce.experiment import open_experiment
+from striate.reproduce.reading import open_experiment
 from striate.reproduce.runs import Means
 from striate.reproduce.transferred import drawn
 

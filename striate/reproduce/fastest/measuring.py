@@ -16,14 +16,14 @@ def accuracy(network: nn.Module, data: Pixels, views: int, precision: torch.dtyp
     With 2 views of an image its mirror image counts, too; with 6 also both of them moved by a pixel towards two
     opposite corners, half as much as the unmoved ones.
     """
-    right = 0
-    device = data.images.device.type
-    with torch.autocast(device, precision, enabled=precision != torch.float32):
+    device = data.images.device
+    right = torch.zeros((), dtype=torch.int64, device=device)  # a GPU is waited for once, at the end
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
         for start in range(0, len(data), batch):
             x = data.shown(data.images[start : start + batch], precision)
             z = logits(network, x, views)
-            right += int((z.argmax(1) == data.labels[start : start + batch]).sum())
-    return 100 * right / len(data)
+            right += (z.argmax(1) == data.labels[start : start + batch]).sum()
+    return 100 * int(right) / len(data)
 
 
 def logits(network: nn.Module, x: Tensor, views: int) -> Tensor:

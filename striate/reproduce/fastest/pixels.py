@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data import keyed
+from striate.data.carried import carried
 from striate.data.choose import statistics
 from striate.data.dataset import ArrayImages, Split
 from striate.data.preprocess import Order, Preprocess
@@ -63,10 +64,10 @@ class Pixels:
         Each image is moved by at most `shift` pixels to any side; what comes in is mirrored at the edge.
         """
         n, device = len(self), self.images.device
-        order = torch.from_numpy(keyed.order(seed, number, n)).to(device)
+        order = carried(keyed.order(seed, number, n), device)
         images = moved(self.images, ways(seed, number, n, shift), shift) if shift else self.images
         if mirror:
-            rows = torch.from_numpy(np.flatnonzero(mirrored(seed, number, n))).to(device)
+            rows = carried(np.flatnonzero(mirrored(seed, number, n)), device)
             images = images.clone() if images is self.images else images
             images[rows] = images[rows].flip(2)
         for start in range(0, n - batch + 1, batch):
@@ -95,7 +96,7 @@ def moved(images: Tensor, chosen: NDArray[np.int64], shift: int) -> Tensor:
         padded = padded.index_select(axis, (side - 1) - (side - 1 - places).abs())
     found = torch.empty_like(images)
     for way in range((2 * shift + 1) ** 2):
-        rows = torch.from_numpy(np.flatnonzero(chosen == way)).to(images.device)
+        rows = carried(np.flatnonzero(chosen == way), images.device)
         y, x = divmod(way, 2 * shift + 1)
         found[rows] = padded[rows, y : y + h, x : x + w]
     return found

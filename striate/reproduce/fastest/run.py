@@ -23,7 +23,7 @@ def run_once(way: Way, dataset: Dataset, seed: int, machine: Machine, report: Re
     Raises: DatasetError for a data set that does not lie in memory; TrainingError where the loss is not finite.
     """
     begun = time.perf_counter()
-    device = torch.device(machine.device)
+    device = machine.place
     precision = torch.bfloat16 if machine.bf16 else torch.float32
     data = Pixels.of(dataset.split("train"), device)
     test = Pixels.of(dataset.split("test"), device, like=data)

@@ -93,7 +93,8 @@ def make_optimiser(network: nn.Module, way: Way) -> torch.optim.SGD:
         for values, lr in ((biases, way.lr * way.bias_factor), (weights, way.lr))
         if values
     ]
-    return torch.optim.SGD(groups, momentum=way.momentum, nesterov=way.momentum > 0)
+    fused = True if any(p.device.type != "cpu" for p in trained) else None
+    return torch.optim.SGD(groups, momentum=way.momentum, nesterov=way.momentum > 0, fused=fused)
 
 
 class Average:

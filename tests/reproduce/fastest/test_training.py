@@ -19,6 +19,7 @@ from striate.reproduce.fastest.training import Average, build, make_optimiser, t
 from striate.reproduce.fastest.way import Way
 from striate.training.machine import Machine
 from striate.training.report import Report
+from tests import simulated
 
 CPU = torch.device("cpu")
 WAY = Way(network="tiny", data="bars", epochs=6, batch=16, lr=0.1, bias_factor=4, shift=1, mirror=True)
@@ -166,3 +167,16 @@ def test_a_run_measures_the_test_images_once_and_says_what_it_took(monkeypatch: 
     assert measured.value > 90
     assert measured.details["seconds"] > 0
     assert len(measured.details["train_losses"]) == 6
+
+
+def test_on_a_device_the_loop_waits_once_an_epoch_and_learns_the_same() -> None:
+    here = trained(WAY, 5).state_dict()
+    with simulated.plugged_in() as device:
+        data = Pixels.of(bars(160, 0), device)
+        network = build(WAY, data, 2, 5)
+        simulated.looks.clear()
+        waited: list[int] = []
+        train(network, data, WAY, 5, torch.float32, lambda _epoch, _loss: waited.append(len(simulated.looks)))
+        assert waited == [1, 2, 3, 4, 5, 6]
+        for name, value in network.state_dict().items():  # the rule is fused there
+            torch.testing.assert_close(value.cpu(), here[name], rtol=1e-5, atol=1e-6)

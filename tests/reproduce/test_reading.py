@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from striate.errors import RecipeError, UnknownName
-from striate.reproduce.experiment import names, open_experiment, read_experiment
+from striate.reproduce.experiment import Published, Trained, Transferred
+from striate.reproduce.reading import names, open_experiment, read_experiment, read_forms
 
 PLACES = [  # what is changed, what is said of it
     ('says = "Dropout helps."', 'say = "Dropout helps."', r"claim.say: no such key; did you mean 'says'"),
@@ -42,12 +43,54 @@ def test_the_small_form_changes_what_it_says_and_nothing_else(recipes: Path) -> 
     whole, quick = (open_experiment(recipes, "small", quick=form) for form in (False, True))
     assert (whole.work.train_images, quick.work.train_images) == (200, 100)
     assert whole.work.model_copy(update={"train_images": 100}) == quick.work
-    assert [arm.recipe for arm in whole.arms] == [arm.recipe for arm in quick.arms]
+    assert [arm.does for arm in whole.arms] == [arm.does for arm in quick.arms]
     assert whole.result_path != quick.result_path
 
 
+def test_a_recipe_may_have_no_small_form(recipes: Path) -> None:
+    path = recipes / "small.toml"
+    assert [form.form for form in read_forms(path)] == ["small", "small --quick"]
+    before = read_experiment(path)
+    text = path.read_text().replace("[quick.work]\ntrain_images = 100\n", "")
+    path.write_text("quick = false\n" + text)
+    assert read_forms(path) == (before,)  # and what decides the result is as it was
+    with pytest.raises(RecipeError, match=r"there is no small form; the whole one .*: striate reproduce small$") as no:
+        open_experiment(recipes, "small", quick=True)
+    assert str(no.value).startswith(f"{path}: quick = false: ")
+    path.write_text("quick = true\n" + text)
+    with pytest.raises(
+        RecipeError, match=r"quick = True: expected a table \[quick\], or false: there is no small form"
+    ):
+        read_experiment(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arm", "type_"),
+    [
+        ("published", 'model = "m"\nweights = "w"\nsize = 8\nprepare = "caffe"', Published),
+        ("compressed", 'model = "m"\nweights = "w"\nsize = 8\nprepare = "caffe"', Published),
+        ("transfer", "images = 3", Transferred),
+        ("training", "", Trained),
+    ],
+)
+def test_what_an_arm_does_is_of_the_kind_of_its_recipe(recipes: Path, kind: str, arm: str, type_: type) -> None:
+    path = recipes / "small.toml"
+    text = (
+        path.read_text().replace("[network]\n", "").replace("[arms.with.network]\ndropout = 0.5", "[arms.with]\n" + arm)
+    )
+    text = text.replace("[arms.without]", "[arms.without]\n" + arm).replace('"digits"', '"digits"\nmodel = "lenet5"')
+    path.write_text(text.replace("[work]", f'[work]\nkind = "{kind}"'))
+    whole = read_experiment(path)
+    assert [type(one.does) for one in whole.arms] == [type_, type_]
+    assert whole.against == {"with": "without"}
+    assert bool(whole.trained) is (type_ is Trained)
+    path.write_text(path.read_text().replace("[arms.with]", '[arms.with]\nagainst = "witout"'))
+    with pytest.raises(RecipeError, match=r"arms.with: against = 'witout': no such arm; did you mean 'without'"):
+        read_experiment(path)
+
+
 def test_arms_differ_in_what_they_say(recipes: Path) -> None:
-    without, with_ = open_experiment(recipes, "small").arms
+    without, with_ = open_experiment(recipes, "small").trained.values()
     assert without.recipe == with_.recipe
     assert without.network is not None
     assert with_.network == without.network.model_copy(update={"dropout": 0.5})
@@ -116,8 +159,10 @@ lr = 0.01
 """
     )
     whole, quick = (open_experiment(recipes, "small", quick=form) for form in (False, True))
-    assert [dict(arm.options) for arm in whole.arms] == [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 1, "b": 1}]
-    assert [dict(arm.options) for arm in quick.arms] == [{"a": 1, "b": 1}, {"a": 1, "b": 2, "c": 3}]
-    assert [arm.recipe.lr for arm in quick.arms if arm.recipe is not None] == [0.05, 0.01]
+    assert list(whole.trained) == ["without", "with", "third"]
+    options = [[dict(arm.options) for arm in form.trained.values()] for form in (whole, quick)]
+    assert options[0] == [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 1, "b": 1}]
+    assert options[1] == [{"a": 1, "b": 1}, {"a": 1, "b": 2, "c": 3}]
+    assert [arm.recipe.lr for arm in quick.trained.values()] == [0.05, 0.01]
     assert whole.against == {"with": "without", "third": "with"}
     assert quick.against == {"with": "without"}

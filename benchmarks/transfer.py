@@ -3,13 +3,15 @@
     python benchmarks/transfer.py accuracy --json benchmarks/results/transfer_accuracy.json
     python benchmarks/transfer.py speed    --json benchmarks/results/transfer_speed.json
     python benchmarks/transfer.py backbone --json benchmarks/results/transfer_backbone.json
+    python benchmarks/transfer.py backbone --runs runs/backbone_eight runs/backbone_ten --sizes 32 --json OUT.json
 
 accuracy: each network begins from published ImageNet weights, all but the head frozen, `striate train` as it is by
 default; the decks' convnet begins from nothing, with augmentation. Each seed draws other training images. All are
 tested on the same 402 photographs, which had no part in training. The interval is Student's t over the seeds.
 
-backbone: what small networks trained on CIFAR-10 see in the same photographs, as a stand-in for one that could be
-shipped: their features at several sizes, and a logistic regression on them (scikit-learn, standardised, C = 0.01).
+backbone: what small networks trained on CIFAR-10 see in the same photographs: their features at several sizes, and a
+logistic regression on them (scikit-learn, standardised, C = 0.01). By default published ones; with --runs those of
+recipes/backbone_ten.toml and recipes/backbone_eight.toml, which saw no cats and no dogs.
 
 speed: the same head trained on cached features and with the frozen part computed anew in every step, in turns.
 """
@@ -53,14 +55,25 @@ def subset(images: Path, per_class: int, seed: int, out: Path) -> Path:
     return out
 
 
+def candidates(options: Any, weights: Path, default: list[str]) -> list[tuple[str, str, Path | None]]:
+    """What a row is called, its network, and its weights."""
+    if options.runs:
+        from striate.run.folder import Run
+
+        return [(run.name, Run(run).identity.spec.name, run / "model.safetensors") for run in map(Path, options.runs)]
+    files = {model: weights / f"{file}.safetensors" for model, file in WEIGHTS.items()}
+    return [(model, model, files.get(model)) for model in options.models or default]
+
+
 def trained(
-    data: Path, model: str, weights: Path | None, per_class: int, seed: int, out: Path, size: int
+    data: Path, model: str, weights: Path | None, per_class: int, seed: int, out: Path, size: int, changes: list[str]
 ) -> dict[str, Any]:
     import striate
+    from striate.training.recipe import parse
 
     more: dict[str, Any] = {"val_share": 0.0, "seed": seed} | ({"size": size} if size else {})
     if weights:
-        more |= {"weights": str(weights), "freeze": "head"}
+        more |= {"weights": str(weights), "freeze": "head"} | parse(changes)
     else:
         more |= {"epochs": EPOCHS[per_class], "lr": 0.0005}
     begun = time.perf_counter()
@@ -75,10 +88,10 @@ def trained(
 
 def backbone(options: Any, cats_dogs: Path, weights: Path) -> None:
     where, rows = place("torch", "numpy", "scikit-learn"), []
-    for model in options.models or ["cifar_resnet20", "cifar_resnet56"]:
+    for model, network, file in candidates(options, weights, ["cifar_resnet20", "cifar_resnet56"]):
         for size in options.sizes:
             begun = time.perf_counter()
-            seen = features(cats_dogs, model, weights / f"{WEIGHTS[model]}.safetensors", size)
+            seen = features(cats_dogs, network, file, size)
             print(model, size, f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
             for per_class in options.per_class:
                 for seed in options.seeds or range(options.rounds):
@@ -94,7 +107,7 @@ def backbone(options: Any, cats_dogs: Path, weights: Path) -> None:
     report(options, where, [Table(heading, ["network", *map(str, options.per_class)], lines)], rows)
 
 
-def features(images: Path, model: str, weights: Path, size: int) -> dict[str, Any]:
+def features(images: Path, model: str, weights: Path | None, size: int) -> dict[str, Any]:
     """What the network makes of every photograph, just in front of its head, by path."""
     from dataclasses import replace
 
@@ -139,19 +152,19 @@ def interval(values: list[float]) -> str:
 
 def accuracy(options: Any, cats_dogs: Path, weights: Path) -> None:
     where, rows = place("torch", "numpy"), []
-    models = options.models or [*WEIGHTS, NOTHING]
+    known = candidates(options, weights, [*WEIGHTS, NOTHING])
     with tempfile.TemporaryDirectory() as folder:
-        for model in models:
+        for model, network, file in known:
             for per_class in options.per_class:
                 for seed in options.seeds or range(options.rounds):
                     data = subset(cats_dogs, per_class, seed, Path(folder) / f"cats_dogs_{per_class}_{seed}.csv")
-                    file = weights / f"{WEIGHTS[model]}.safetensors" if model in WEIGHTS else None
                     out = Path(folder) / f"{model}-{per_class}-{seed}"
-                    rows.append(trained(data, model, file, per_class, seed, out, options.size))
+                    found = trained(data, network, file, per_class, seed, out, options.size, options.set)
+                    rows.append(found | {"model": model})
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     heading = "accuracy on 402 photographs, per cent, by images a class"
     lines = []
-    for model in models:
+    for model, *_ in known:
         cells = ([r["accuracy"] for r in rows if (r["model"], r["per_class"]) == (model, n)] for n in options.per_class)
         lines.append((model, *map(interval, cells)))
     table = Table(heading, ["network", *map(str, options.per_class)], lines)
@@ -194,6 +207,8 @@ def main() -> None:
     parser = arguments(__doc__.splitlines()[0], 3)
     parser.add_argument("what", choices=["accuracy", "speed", "backbone"])
     parser.add_argument("--models", nargs="+", choices=[*WEIGHTS, NOTHING])
+    parser.add_argument("--runs", nargs="+", default=[], help="these in place of --models")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the accuracy, with weights")
     parser.add_argument("--seeds", nargs="+", type=int, help="these in place of 0, 1, ... rounds - 1")
     parser.add_argument("--per-class", nargs="+", type=int, default=[20, 100, 800])
     parser.add_argument("--size", type=int, default=0, help="pixels that the network sees; by default its weights' own")

@@ -60,24 +60,39 @@ class Source:
 
 def located(weights: str) -> str:
     """The weights of a recipe so that they are found from another working directory: a name, or a whole path."""
-    named = re.fullmatch(rf"({'|'.join(DATASETS)})(:.+)?", weights)
-    return weights if not weights or named or not Path(weights).exists() else str(Path(weights).resolve())
+    return weights if not weights or is_name(weights) or not Path(weights).exists() else str(Path(weights).resolve())
+
+
+def is_name(weights: str) -> bool:
+    """Whether these are published weights by their name, which goes before a folder or a file that is called so.
+
+    >>> is_name("imagenet:keras"), is_name("./imagenet")
+    (True, False)
+    """
+    return re.fullmatch(rf"({'|'.join(DATASETS)})(:.+)?", weights) is not None
 
 
 def understood(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What settings that name weights mean: a path as text, and the model where a run of our own says which it is.
+
+    A `Path` is a path, whatever it is called.
 
     Raises: ArtefactError for a damaged run.
     """
     weights = asked.get("weights")
     if not isinstance(weights, str | Path) or not str(weights):
         return {}
-    own = {"model": Run(Path(weights)).identity.spec.name} if (Path(weights) / CONFIG).is_file() else {}
+    if isinstance(weights, Path) and is_name(str(weights)):
+        weights = weights.absolute()
+    of_a_run = not is_name(str(weights)) and (Path(weights) / CONFIG).is_file()
+    own = {"model": Run(Path(weights)).identity.spec.name} if of_a_run else {}
     return {"weights": str(weights)} | ({} if "model" in asked else own)
 
 
 def open_source(model: str, weights: str, *, progress: Progress | None = None) -> Source:
     """Find weights for a model, download them if they are published ones, and see that they fit.
+
+    A name goes before a folder or a file that is called so; a note then says how to write that.
 
     Raises: UnknownName for weights that nobody knows; Offline where they can't be downloaded; ArtefactError where they
     are damaged, or of another network.
@@ -85,7 +100,7 @@ def open_source(model: str, weights: str, *, progress: Progress | None = None) -
     place: str | Path = weights
     own: ModelSpec | None = None
     classes: tuple[str, ...] = ()
-    if Path(weights).is_dir():
+    if not is_name(weights) and Path(weights).is_dir():
         run = Run(Path(weights))
         place, own, classes = run.folder / MODEL, run.identity.spec, run.classes
         if not place.is_file():
@@ -100,7 +115,11 @@ def open_source(model: str, weights: str, *, progress: Progress | None = None) -
         constants = _constants(made.module, model, options)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Source(weights, path, sha256, publication, classes, made.preprocess, options, constants, made.notes)
+    notes = made.notes
+    if is_name(weights) and Path(weights).exists():
+        kind = "folder" if Path(weights).is_dir() else "file"
+        notes += (f"weights = {weights!r} is a name; for the {kind} that is called so here, write ./{weights}",)
+    return Source(weights, path, sha256, publication, classes, made.preprocess, options, constants, notes)
 
 
 def named_by(recipe: Recipe, report: Report) -> Source | None:

@@ -95,7 +95,7 @@ def transferability(
     chosen = list(places) or stages(source)
     for place in chosen:
         span(known, place, "layer")
-    common = {"lr": LR, **given, "weights": str(source.folder)}
+    common = {"lr": LR, **given, "weights": str(source.folder.resolve())}
     Recipe.make({"model": name, "data": data, **common})
     points, images, epochs = [], 0, 0
     ways = [("", "nothing"), *((place, way) for place in chosen for way in ("frozen", "tuned"))]

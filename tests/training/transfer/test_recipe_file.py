@@ -1,4 +1,4 @@
-"""The recipe of the two phases is one that can be trained, and does what the lectures say."""
+"""The recipes of transfer can be trained, and do what is said of them."""
 
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from striate.training.recipe import read
 from striate.training.transfer.phases import phases
 from striate.training.transfer.places import frozen_steps, head_layers
 
-RECIPE = Path(__file__).parents[3] / "recipes" / "transfer_two_phases.toml"
+RECIPES = Path(__file__).parents[3] / "recipes"
+RECIPE = RECIPES / "transfer_two_phases.toml"
 
 
 def test_the_recipe_freezes_all_but_the_head_and_then_all_but_the_last_stage() -> None:
@@ -24,6 +25,13 @@ def test_the_recipe_freezes_all_but_the_head_and_then_all_but_the_last_stage() -
     assert second.begins == 10
     assert {name.split(".")[1] for name in first.frozen[len(second.frozen) :]} == {"4"}
     assert float(recipe.unfreeze[0]["lr"]) < recipe.lr
+
+
+def test_the_two_backbones_that_are_compared_differ_in_their_images_alone() -> None:
+    ten, eight = (read(RECIPES / f"backbone_{name}.toml") for name in ("ten", "eight"))
+    assert (ten.data, eight.data) == ("cifar10", "cifar_eight")
+    assert ten == eight.model_copy(update={"data": ten.data})
+    assert ten.val_share == 0  # nothing is chosen by the images that are tested on
 
 
 @pytest.mark.slow
